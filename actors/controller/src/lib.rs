@@ -1,0 +1,1 @@
+//! The metadata of the cluster: proposed, logged, committed, published as an image.

@@ -1,0 +1,1 @@
+//! One hosted replica of a topic partition, as a supervised actor.

@@ -1,0 +1,1 @@
+//! Derives the versioned encoding of Kafka messages.

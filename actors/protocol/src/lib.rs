@@ -1,0 +1,1 @@
+//! The Apache Kafka wire protocol and record formats.

@@ -1,0 +1,1 @@
+//! Keeps the log directories and partitions of one node on stage.

@@ -1,0 +1,1 @@
+//! Supervised actors with bounded, typed mailboxes.

@@ -1,0 +1,1 @@
+//! Listeners and client sessions: Kafka requests in, answers out.

@@ -1,0 +1,1 @@
+//! Kafka's log files, indexes and checkpoints on real and simulated disks.

@@ -1,0 +1,2 @@
+//! The `kabuki` binary.
+fn main() {}
