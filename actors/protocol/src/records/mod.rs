@@ -1,0 +1,1 @@
+//! Record batches and records: layout, validation and compression of what a partition stores.
