@@ -1,1 +1,35 @@
 //! Kafka's log files, indexes and checkpoints on real and simulated disks.
+//!
+//! # Duty
+//! Performs what the owner of a log decided, on files in Kafka's own formats, and tells faults apart.
+//!
+//! # Messages
+//! None: this crate has no mailbox. Actors call it, or hand a job to [`Disk::run`] and mail
+//! themselves the result.
+//!
+//! # Restart
+//! Nothing in memory outlives its owner. A log is opened again from its directory, its recovery point
+//! and its producer snapshot; a job that was under way when its owner crashed still runs to its end
+//! in the directory's pool, so the owner holds its restart until then.
+//!
+//! # Invariants
+//! 1. A file that is replaced is replaced whole: after a crash the old or the new content is there.
+//! 2. What was reported as synced survives a crash of the machine.
+//! 3. A job that panics ends alone: its pool thread serves the next job.
+//! 4. No job waits behind an unbounded queue; past the bound it is refused at once.
+//!
+//! # Source
+//! Kafka's file formats (`storage/internals/log`, `server.common` checkpoints), KIP-112 (failed log
+//! directories), KIP-858 (directory ids).
+
+pub mod disk;
+pub mod fault;
+pub mod file_system;
+pub mod real_fs;
+pub mod sim_fs;
+
+pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions};
+pub use fault::{DiskFault, FaultClass, classify};
+pub use file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};
+pub use real_fs::RealFs;
+pub use sim_fs::SimFs;
