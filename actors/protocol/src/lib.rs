@@ -17,6 +17,7 @@
 //! # Source
 //! Kafka protocol guide; KIP-482 (flexible versions), KIP-511 (ApiVersions), KIP-98 (batches).
 
+pub mod crc;
 pub mod error;
 pub mod ids;
 pub mod records;

@@ -1,0 +1,130 @@
+//! The rules a topic sets for what a client may append, and the answer when they are broken.
+
+use std::borrow::Cow;
+
+use super::{BatchError, Compression, TimestampType};
+
+/// Most record errors that one refusal lists.
+///
+/// A batch of a million records without keys would otherwise be answered with tens of megabytes;
+/// clients show the first few, and treat unlisted records as refused with their batch.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// What a topic and a Produce version allow, as far as a batch alone can break it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendRules {
+    /// `max.message.bytes`: largest whole batch, header included, after recompression.
+    pub max_message_bytes: usize,
+    /// `segment.bytes`: a batch larger than a segment has no home.
+    pub segment_bytes: usize,
+    /// `cleanup.policy` contains `compact`: every record needs a key.
+    pub is_compacted: bool,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a record's time may lie back.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far a record's time may lie ahead.
+    pub timestamp_after_max_ms: i64,
+    /// `compression.type` with its level; `None` is `producer`: keep what came.
+    pub compression: Option<(Compression, i32)>,
+    /// Version of the Produce request; zstd is refused below 7.
+    pub produce_version: i16,
+}
+
+impl Default for AppendRules {
+    /// The defaults of Kafka 4.3 for a topic, under the newest Produce version.
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 1_048_588,
+            segment_bytes: 1_073_741_824,
+            is_compacted: false,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            compression: None,
+            produce_version: 13,
+        }
+    }
+}
+
+/// Why a batch was refused, as far as its answer differs.
+///
+/// The session maps it to Kafka's error codes, given here for the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusedKind {
+    /// Null, empty, cut, of an old format, or more than one batch (87, log start -1).
+    NotOneBatch,
+    /// The checksum or a length is wrong (2, log start -1).
+    Corrupt,
+    /// The bits of the codec name none (-1, log start -1).
+    UnknownCodec,
+    /// zstd under Produce before version 7 (76, log start -1).
+    UnsupportedCompression,
+    /// Larger than `max.message.bytes` (10, log start -1).
+    BatchTooLarge,
+    /// Larger than `segment.bytes` (18, log start -1).
+    BatchLargerThanSegment,
+    /// Header or records break a rule (87, log start is told).
+    InvalidRecord,
+    /// A timestamp is out of bounds or of the wrong type (32, log start is told).
+    InvalidTimestamp,
+}
+
+impl RefusedKind {
+    /// Whether the answer tells the partition's real log start offset, or -1.
+    pub const fn answers_log_start(self) -> bool {
+        matches!(self, Self::InvalidRecord | Self::InvalidTimestamp)
+    }
+}
+
+/// One record that was the reason to refuse its batch.
+///
+/// Source: KIP-467.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// Place of the record in the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it.
+    pub message: Cow<'static, str>,
+}
+
+/// A client's batch breaks a rule; nothing of it was appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RecordRefused {
+    /// Decides the error code.
+    pub kind: RefusedKind,
+    /// What is wrong, for the log; Kafka puts it into the answer only beside record errors.
+    pub message: String,
+    /// The records at fault, at most [`RECORD_ERRORS_MAX`]; empty when the batch as such is.
+    pub record_errors: Vec<RecordError>,
+}
+
+impl RecordRefused {
+    /// A refusal of the batch as such.
+    pub(crate) fn batch(kind: RefusedKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            record_errors: Vec::new(),
+        }
+    }
+}
+
+impl From<BatchError> for RecordRefused {
+    fn from(error: BatchError) -> Self {
+        let kind = match error {
+            BatchError::Cut { .. } | BatchError::Magic { .. } => RefusedKind::NotOneBatch,
+            BatchError::Length { .. } | BatchError::Crc { .. } => RefusedKind::Corrupt,
+            BatchError::UnknownCodec { .. } => RefusedKind::UnknownCodec,
+            BatchError::TooLarge { .. } => RefusedKind::BatchTooLarge,
+            // Clients resend what is called corrupt; these bytes will never be better.
+            BatchError::Decompression { .. }
+            | BatchError::Expansion { .. }
+            | BatchError::Record { .. }
+            | BatchError::Leftover { .. }
+            | BatchError::Compression { .. } => RefusedKind::InvalidRecord,
+        };
+        Self::batch(kind, error.to_string())
+    }
+}

@@ -1,0 +1,1 @@
+//! One pass over the records of a batch: structure, keys, timestamps and offset deltas.

@@ -1,0 +1,1 @@
+//! The xerial block framing around raw snappy.
