@@ -1,0 +1,118 @@
+//! Checks of single values and of whole sets of topic overrides.
+
+use thiserror::Error;
+
+use super::key::{ConfigKey, broker_key, topic_key};
+use crate::image::ConfigOverrides;
+
+/// Why a configuration was refused. Code 40.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigRefused {
+    /// No such key; keys that Kafka has removed count as unknown.
+    #[error("unknown {scope} config name: {key}")]
+    UnknownKey {
+        /// `topic` or `broker`.
+        scope: &'static str,
+        /// The key as sent.
+        key: String,
+    },
+    /// The value breaks the key's rule.
+    #[error("invalid value {value:?} for configuration {key}: {cause}")]
+    InvalidValue {
+        /// The key.
+        key: String,
+        /// The value as sent, not shown for sensitive keys.
+        value: String,
+        /// The rule.
+        cause: String,
+    },
+    /// Two values that contradict each other.
+    #[error("{key} = {value} contradicts {other} = {other_value}")]
+    Contradiction {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: i64,
+        /// The other key.
+        other: &'static str,
+        /// Its value.
+        other_value: i64,
+    },
+    /// A broker key that is read at the start only.
+    #[error("configuration {key} can not be changed while the broker runs")]
+    ReadOnly {
+        /// The key.
+        key: String,
+    },
+    /// APPEND or SUBTRACT on a key that is no list.
+    #[error("configuration {key} is not a list, so entries can not be added or taken away")]
+    NotAList {
+        /// The key.
+        key: String,
+    },
+}
+
+/// Checks a complete set of topic overrides.
+///
+/// # Errors
+/// The first key that is unknown or has a value its rule forbids, or a pair that contradicts itself.
+pub fn check_topic_configs(configs: &ConfigOverrides) -> Result<(), ConfigRefused> {
+    for (name, value) in configs {
+        check_topic_value(name, value)?;
+    }
+    let number = |key: &str| {
+        configs
+            .get(key)
+            .and_then(|value| value.trim().parse::<i64>().ok())
+    };
+    let (least, most) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    if let (Some(low), Some(high)) = (number(least), number(most))
+        && low > high
+    {
+        return Err(ConfigRefused::Contradiction {
+            key: least,
+            value: low,
+            other: most,
+            other_value: high,
+        });
+    }
+    Ok(())
+}
+
+/// Checks one topic override and returns its key.
+pub(crate) fn check_topic_value(
+    name: &str,
+    value: &str,
+) -> Result<&'static ConfigKey, ConfigRefused> {
+    let key = topic_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
+        scope: "topic",
+        key: name.into(),
+    })?;
+    check_value(key, value).map(|()| key)
+}
+
+/// Checks one broker value and returns its key. Whether it may change at run time is not asked here.
+pub(crate) fn check_broker_value(
+    name: &str,
+    value: &str,
+) -> Result<&'static ConfigKey, ConfigRefused> {
+    let key = broker_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
+        scope: "broker",
+        key: name.into(),
+    })?;
+    check_value(key, value).map(|()| key)
+}
+
+fn check_value(key: &ConfigKey, value: &str) -> Result<(), ConfigRefused> {
+    key.validator
+        .check(key.kind, value)
+        .map_err(|cause| ConfigRefused::InvalidValue {
+            key: key.name.into(),
+            value: if key.sensitive {
+                "(hidden)".into()
+            } else {
+                value.into()
+            },
+            cause,
+        })
+}

@@ -1,0 +1,181 @@
+//! The keys themselves, read once from the tables beside this file.
+//!
+//! A line of a table holds, parted by blanks: name, type, flags (`r` read at the start only, `s` sensitive,
+//! `-` neither), default (`-` null, `""` empty), validator (see [`Validator`]), synonyms (`-` none; broker
+//! keys in the order in which they are looked up, `*n` where their unit is n times larger); then ` | ` and
+//! the documentation.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::validator::Validator;
+
+/// Type of a key's value, with Kafka's codes of DescribeConfigs v3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// `true` or `false`.
+    Boolean = 1,
+    /// Any text.
+    String = 2,
+    /// 32 bits, signed.
+    Int = 3,
+    /// 16 bits, signed.
+    Short = 4,
+    /// 64 bits, signed.
+    Long = 5,
+    /// 64-bit floating point.
+    Double = 6,
+    /// Texts parted by commas.
+    List = 7,
+    /// Name of a Java class; kept as text, never loaded.
+    Class = 8,
+    /// Text that is never shown.
+    Password = 9,
+}
+
+impl ConfigKind {
+    /// Code in DescribeConfigs v3 and later.
+    pub const fn code(self) -> i8 {
+        self as i8
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "boolean" => Self::Boolean,
+            "string" => Self::String,
+            "int" => Self::Int,
+            "short" => Self::Short,
+            "long" => Self::Long,
+            "double" => Self::Double,
+            "list" => Self::List,
+            "class" => Self::Class,
+            "password" => Self::Password,
+            _ => return None,
+        })
+    }
+}
+
+/// One configuration key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigKey {
+    /// Its name.
+    pub name: &'static str,
+    /// Type of its value.
+    pub kind: ConfigKind,
+    /// Value where no layer sets one; `None` is Kafka's null.
+    pub default: Option<&'static str>,
+    /// Broker keys that are looked up where this one is not set.
+    pub synonyms: Vec<Synonym>,
+    /// Whether it is read at the start only.
+    pub read_only: bool,
+    /// Whether its value is never shown.
+    pub sensitive: bool,
+    /// What it does.
+    pub documentation: &'static str,
+    pub(crate) validator: Validator,
+}
+
+/// A broker key that stands in for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synonym {
+    /// The broker key.
+    pub name: &'static str,
+    /// How many of the other key's units one unit of this is; 1 but for hours and minutes.
+    pub factor: i64,
+}
+
+/// All topic keys in the order of their names.
+pub fn topic_keys() -> &'static [ConfigKey] {
+    &TOPIC.keys
+}
+
+/// One topic key.
+pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
+    TOPIC.find(name)
+}
+
+/// All broker keys in the order of their names, Kafka's and Kabuki's (`kabuki.*`).
+pub fn broker_keys() -> &'static [ConfigKey] {
+    &BROKER.keys
+}
+
+/// One broker key.
+pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
+    BROKER.find(name)
+}
+
+static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::read(&[include_str!("topic_keys.txt")]));
+
+static BROKER: LazyLock<Table> = LazyLock::new(|| {
+    Table::read(&[
+        include_str!("broker_keys.txt"),
+        include_str!("kabuki_keys.txt"),
+    ])
+});
+
+struct Table {
+    keys: Vec<ConfigKey>,
+    by_name: HashMap<&'static str, usize>,
+}
+
+impl Table {
+    fn read(texts: &[&'static str]) -> Self {
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let mut keys: Vec<ConfigKey> = lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| parse_line(line).unwrap_or_else(|| panic!("bad line in the table: {line}")))
+            .collect();
+        keys.sort_unstable_by_key(|key| key.name);
+        let by_name = keys
+            .iter()
+            .enumerate()
+            .map(|(at, key)| (key.name, at))
+            .collect();
+        Self { keys, by_name }
+    }
+
+    fn find(&self, name: &str) -> Option<&ConfigKey> {
+        self.by_name.get(name).map(|at| &self.keys[*at])
+    }
+}
+
+fn parse_line(line: &'static str) -> Option<ConfigKey> {
+    let (columns, documentation) = line.split_once(" | ")?;
+    let mut columns = columns.split_ascii_whitespace();
+    let name = columns.next()?;
+    let kind = ConfigKind::parse(columns.next()?)?;
+    let flags = columns.next()?;
+    let default = match columns.next()? {
+        "-" => None,
+        "\"\"" => Some(""),
+        value => Some(value),
+    };
+    let validator = Validator::parse(columns.next()?)?;
+    let synonyms = match columns.next()? {
+        "-" => Vec::new(),
+        list => list.split(',').map(parse_synonym).collect::<Option<_>>()?,
+    };
+    columns.next().is_none().then_some(ConfigKey {
+        name,
+        kind,
+        default,
+        synonyms,
+        read_only: flags.contains('r'),
+        sensitive: flags.contains('s'),
+        documentation,
+        validator,
+    })
+}
+
+fn parse_synonym(text: &'static str) -> Option<Synonym> {
+    match text.split_once('*') {
+        Some((name, factor)) => Some(Synonym {
+            name,
+            factor: factor.parse().ok()?,
+        }),
+        None => Some(Synonym {
+            name: text,
+            factor: 1,
+        }),
+    }
+}

@@ -1,0 +1,247 @@
+//! The layers a configuration is made of, laid over each other as Kafka does it: topic, broker,
+//! default broker, file, default; and what DescribeConfigs shows of them.
+
+use super::check::{check_broker_value, check_topic_value};
+use super::key::{ConfigKey, ConfigKind, Synonym, broker_keys, topic_key, topic_keys};
+use crate::image::ConfigOverrides;
+
+/// Where a value comes from, with Kafka's codes of DescribeConfigs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigSource {
+    /// Set on the topic.
+    Topic = 1,
+    /// Set on this broker while it runs.
+    DynamicBroker = 2,
+    /// Set on all brokers while they run.
+    DynamicDefaultBroker = 3,
+    /// Set in the broker's file, by an override or by an environment variable.
+    StaticBroker = 4,
+    /// Built in.
+    Default = 5,
+}
+
+impl ConfigSource {
+    /// Code in DescribeConfigs.
+    pub const fn code(self) -> i8 {
+        self as i8
+    }
+}
+
+/// One key as DescribeConfigs shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigEntry {
+    /// The key.
+    pub name: &'static str,
+    /// Value in effect; `None` for null and for every sensitive key.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: ConfigSource,
+    /// Whether it can be changed only by a restart.
+    pub read_only: bool,
+    /// Whether its value is never shown.
+    pub is_sensitive: bool,
+    /// Every value that some layer holds, the one in effect first.
+    pub synonyms: Vec<ConfigSynonym>,
+    /// Type of the value.
+    pub kind: ConfigKind,
+    /// What the key does.
+    pub documentation: &'static str,
+}
+
+/// A value of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    /// Key in that layer.
+    pub name: &'static str,
+    /// Its value; `None` for sensitive keys.
+    pub value: Option<String>,
+    /// The layer.
+    pub source: ConfigSource,
+}
+
+/// The layers over the built-in defaults. A layer that does not apply is an empty map.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigLayers<'a> {
+    /// Overrides of the topic; `None` when a broker is described.
+    pub topic: Option<&'a ConfigOverrides>,
+    /// Dynamic configuration of the broker.
+    pub dynamic_broker: &'a ConfigOverrides,
+    /// Dynamic configuration of all brokers.
+    pub dynamic_default: &'a ConfigOverrides,
+    /// What the broker was started with.
+    pub static_broker: &'a ConfigOverrides,
+}
+
+/// The layer that does not apply.
+pub(crate) static NO_OVERRIDES: ConfigOverrides = ConfigOverrides::new();
+
+/// Whether a layer's value may be used: what no longer passes the rules is passed over.
+type Check = fn(&str, &str) -> bool;
+
+fn is_topic_value(name: &str, value: &str) -> bool {
+    check_topic_value(name, value).is_ok()
+}
+
+fn is_broker_value(name: &str, value: &str) -> bool {
+    check_broker_value(name, value).is_ok()
+}
+
+impl<'a> ConfigLayers<'a> {
+    /// All topic keys as DescribeConfigs shows them. Rule A7; the caller filters keys and drops
+    /// synonyms and documentation that were not asked for.
+    pub fn describe_topic(&self) -> Vec<ConfigEntry> {
+        topic_keys()
+            .iter()
+            .map(|key| self.topic_entry(key))
+            .collect()
+    }
+
+    /// All broker keys as DescribeConfigs shows them.
+    pub fn describe_broker(&self) -> Vec<ConfigEntry> {
+        broker_keys()
+            .iter()
+            .map(|key| self.broker_entry(key))
+            .collect()
+    }
+
+    /// Value in effect of one topic key, in the form the tables have it; empty for null.
+    ///
+    /// # Panics
+    /// When the key is not in the table of topic keys: a bug of the caller.
+    pub fn effective(&self, name: &str) -> String {
+        let key = topic_key(name).expect("the caller names a key of the table");
+        self.effective_topic_value(key).unwrap_or_default()
+    }
+
+    /// Value in effect of a topic key whose type is an integer.
+    ///
+    /// # Panics
+    /// When the key is not in the table of topic keys, or is no number: a bug of the caller.
+    pub fn effective_i64(&self, name: &str) -> i64 {
+        let value = self.effective(name);
+        value
+            .parse()
+            .expect("validators let only integers pass for integer keys")
+    }
+
+    fn broker_layers(&self) -> [(ConfigSource, &'a ConfigOverrides); 3] {
+        [
+            (ConfigSource::DynamicBroker, self.dynamic_broker),
+            (ConfigSource::DynamicDefaultBroker, self.dynamic_default),
+            (ConfigSource::StaticBroker, self.static_broker),
+        ]
+    }
+
+    fn topic_override(&self, key: &ConfigKey) -> Option<&'a str> {
+        set_in(self.topic?, key.name, is_topic_value)
+    }
+
+    /// Topic first, then the broker keys in their order, each through all layers, as Kafka merges its
+    /// layers before it asks for milliseconds, minutes and hours; then the default.
+    fn effective_topic_value(&self, key: &ConfigKey) -> Option<String> {
+        if let Some(value) = self.topic_override(key) {
+            return Some(normal(key.kind, value));
+        }
+        for synonym in &key.synonyms {
+            for (_, layer) in self.broker_layers() {
+                if let Some(value) = set_in(layer, synonym.name, is_broker_value) {
+                    return Some(normal(key.kind, &scaled(value, *synonym)));
+                }
+            }
+        }
+        key.default.map(str::to_owned)
+    }
+
+    fn topic_entry(&self, key: &'static ConfigKey) -> ConfigEntry {
+        let mut synonyms = Vec::new();
+        if let Some(value) = self.topic_override(key) {
+            synonyms.push((key.name, value, ConfigSource::Topic));
+        }
+        for (source, layer) in self.broker_layers() {
+            synonyms.extend(key.synonyms.iter().filter_map(|synonym| {
+                let value = set_in(layer, synonym.name, is_broker_value)?;
+                Some((synonym.name, value, source))
+            }));
+        }
+        let source = synonyms
+            .first()
+            .map_or(ConfigSource::Default, |(_, _, source)| *source);
+        // Kafka shows the default under the broker key's name, and not at all where that key's is null.
+        if let Some(first) = key.synonyms.first()
+            && let Some(default) = super::key::broker_key(first.name).and_then(|key| key.default)
+        {
+            synonyms.push((first.name, default, ConfigSource::Default));
+        }
+        entry(key, self.effective_topic_value(key), source, synonyms)
+    }
+
+    fn broker_entry(&self, key: &'static ConfigKey) -> ConfigEntry {
+        let mut synonyms: Vec<_> = self
+            .broker_layers()
+            .into_iter()
+            .filter_map(|(source, layer)| Some((key.name, layer.get(key.name)?.as_str(), source)))
+            .collect();
+        if let Some(default) = key.default {
+            synonyms.push((key.name, default, ConfigSource::Default));
+        }
+        let (value, source) = match synonyms.first() {
+            Some((_, value, source)) => (Some((*value).to_owned()), *source),
+            None => (None, ConfigSource::Default),
+        };
+        entry(key, value, source, synonyms)
+    }
+}
+
+fn entry(
+    key: &'static ConfigKey,
+    value: Option<String>,
+    source: ConfigSource,
+    synonyms: Vec<(&'static str, &str, ConfigSource)>,
+) -> ConfigEntry {
+    let shown = |value: &str| (!key.sensitive).then(|| value.to_owned());
+    ConfigEntry {
+        name: key.name,
+        value: value.filter(|_| !key.sensitive),
+        source,
+        read_only: key.read_only,
+        is_sensitive: key.sensitive,
+        synonyms: synonyms
+            .into_iter()
+            .map(|(name, value, source)| ConfigSynonym {
+                name,
+                value: shown(value),
+                source,
+            })
+            .collect(),
+        kind: key.kind,
+        documentation: key.documentation,
+    }
+}
+
+fn set_in<'a>(layer: &'a ConfigOverrides, name: &str, check: Check) -> Option<&'a str> {
+    layer
+        .get(name)
+        .map(String::as_str)
+        .filter(|value| check(name, value))
+}
+
+fn scaled(value: &str, synonym: Synonym) -> String {
+    if synonym.factor == 1 {
+        return value.to_owned();
+    }
+    match value.trim().parse::<i64>() {
+        // -1 hours is "no limit", not minus one hour.
+        Ok(number) if number < 0 => "-1".to_owned(),
+        Ok(number) => number.saturating_mul(synonym.factor).to_string(),
+        Err(_) => value.to_owned(),
+    }
+}
+
+/// Numbers and words as the rest of the code compares them.
+fn normal(kind: ConfigKind, value: &str) -> String {
+    let value = value.trim();
+    match kind {
+        ConfigKind::Boolean => value.to_ascii_lowercase(),
+        _ => value.to_owned(),
+    }
+}

@@ -1,0 +1,13 @@
+//! Every configuration key of Kafka 4.3: name, type, default, synonyms, and which values it takes;
+//! what a topic or broker is configured with once all layers are laid over each other.
+
+mod check;
+mod key;
+mod layers;
+mod topic_config;
+mod validator;
+
+pub use check::{ConfigRefused, check_topic_configs};
+pub use key::{ConfigKey, ConfigKind, broker_key, broker_keys, topic_key, topic_keys};
+pub use layers::{ConfigEntry, ConfigLayers, ConfigSource, ConfigSynonym};
+pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};

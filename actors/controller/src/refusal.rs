@@ -1,0 +1,302 @@
+//! Why the controller refuses, with the numbers that explain it. The session maps each to a Kafka code;
+//! the `Display` text is what a client reads as error message.
+
+use kabuki_protocol::ids::{NodeId, TopicName};
+use thiserror::Error;
+
+use crate::catalogue::ConfigRefused;
+
+/// The change was right but could not be made durable; nothing of it is visible. Retriable.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotCommitted {
+    /// No space on the metadata log's file system. The node lives on and takes changes again once there is room.
+    #[error("the metadata log has no space left; no change was made, try again")]
+    LogFull,
+    /// The metadata log can not be written for another reason that may pass (read-only, denied).
+    #[error("the metadata log can not be written ({cause}); no change was made, try again")]
+    LogUnwritable {
+        /// What the file system said.
+        cause: String,
+    },
+}
+
+/// Why one topic was not created.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CreateTopicRefused {
+    /// Code 42.
+    #[error("topic {name:?} stands more than once in the request")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// Code 36.
+    #[error("topic '{name}' already exists")]
+    Exists {
+        /// The name.
+        name: TopicName,
+    },
+    /// Code 17: not a legal name (M10).
+    #[error("topic name {name:?} is invalid: {cause}")]
+    InvalidName {
+        /// The name as sent.
+        name: String,
+        /// Which rule it breaks.
+        cause: String,
+    },
+    /// Code 17: '.' and '_' count as one character when topics are told apart (M10).
+    #[error("topic '{name}' collides with existing topic '{existing}': '.' and '_' count as equal")]
+    Collides {
+        /// The name.
+        name: TopicName,
+        /// The topic that is there.
+        existing: TopicName,
+    },
+    /// Code 42: `__cluster_metadata`.
+    #[error("topic '{name}' belongs to the cluster itself and can not be created")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
+    /// Code 37.
+    #[error("number of partitions must be positive or -1 for the default, not {partition_count}")]
+    InvalidPartitionCount {
+        /// The count as sent.
+        partition_count: i32,
+    },
+    /// Code 37: more than the controller lets one topic have.
+    #[error(
+        "{partition_count} partitions are more than the {partition_count_max} a topic may have"
+    )]
+    TooManyPartitions {
+        /// The count as sent or defaulted.
+        partition_count: i32,
+        /// The limit.
+        partition_count_max: i32,
+    },
+    /// Code 38.
+    #[error("replication factor must be positive or -1 for the default, not {replication_factor}")]
+    InvalidReplicationFactor {
+        /// The factor as sent.
+        replication_factor: i16,
+    },
+    /// Code 38.
+    #[error(
+        "replication factor {replication_factor} is larger than the {broker_count} broker(s) available"
+    )]
+    TooFewBrokers {
+        /// The factor asked for.
+        replication_factor: i16,
+        /// Brokers that are registered and not fenced.
+        broker_count: usize,
+    },
+    /// Code 42: counts and assignments exclude each other.
+    #[error("{what} must be -1 when replicas are assigned by hand, not {value}")]
+    CountWithAssignment {
+        /// Which field.
+        what: &'static str,
+        /// Its value.
+        value: i32,
+    },
+    /// Code 39.
+    #[error(transparent)]
+    InvalidAssignment(#[from] AssignmentRefused),
+    /// Code 40.
+    #[error(transparent)]
+    InvalidConfig(#[from] ConfigRefused),
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
+
+/// What is wrong with a replica assignment made by hand. Code 39.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AssignmentRefused {
+    /// Indexes are not 0..n-1.
+    #[error(
+        "assigned partitions must be numbered from 0 without gaps; partition {missing} is missing"
+    )]
+    NotConsecutive {
+        /// The first index that is missing.
+        missing: i32,
+    },
+    /// An index stands twice.
+    #[error("partition {partition} is assigned more than once")]
+    DuplicatePartition {
+        /// The index.
+        partition: i32,
+    },
+    /// No replicas.
+    #[error("partition {partition} has an empty replica list")]
+    NoReplicas {
+        /// The index.
+        partition: i32,
+    },
+    /// A broker stands twice in one replica list.
+    #[error("partition {partition} names broker {node} more than once")]
+    DuplicateReplica {
+        /// The index.
+        partition: i32,
+        /// The broker.
+        node: NodeId,
+    },
+    /// A broker that is not registered.
+    #[error("partition {partition} names broker {node}, which is not registered")]
+    UnknownBroker {
+        /// The index.
+        partition: i32,
+        /// The broker.
+        node: NodeId,
+    },
+    /// Replica lists of different lengths.
+    #[error("partition {partition} has {count} replica(s) where the others have {expected}")]
+    UnequalSizes {
+        /// The index.
+        partition: i32,
+        /// Its replicas.
+        count: usize,
+        /// Replicas of the others.
+        expected: usize,
+    },
+    /// CreatePartitions: not one assignment per added partition.
+    #[error("{count} assignment(s) for {added} added partition(s)")]
+    WrongCount {
+        /// Assignments sent.
+        count: usize,
+        /// Partitions to add.
+        added: usize,
+    },
+}
+
+/// Why one topic was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DeleteTopicRefused {
+    /// Code 42.
+    #[error("the topic stands more than once in the request")]
+    Duplicate,
+    /// Code 3.
+    #[error("no topic of this name exists")]
+    UnknownName,
+    /// Code 100.
+    #[error("no topic of this id exists")]
+    UnknownId,
+    /// Code 73 (42 before v3).
+    #[error("topic deletion is switched off by delete.topic.enable")]
+    Disabled,
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
+
+/// Why one topic got no more partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CreatePartitionsRefused {
+    /// Code 42.
+    #[error("topic {name:?} stands more than once in the request")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// Code 3.
+    #[error("no topic of this name exists")]
+    UnknownTopic,
+    /// Code 37.
+    #[error("the topic has {current} partition(s), {wanted} would not be more")]
+    NotAnIncrease {
+        /// Partitions now.
+        current: i32,
+        /// Partitions wanted.
+        wanted: i32,
+    },
+    /// Code 37.
+    #[error(
+        "{partition_count} partitions are more than the {partition_count_max} a topic may have"
+    )]
+    TooManyPartitions {
+        /// The count wanted.
+        partition_count: i32,
+        /// The limit.
+        partition_count_max: i32,
+    },
+    /// Code 38: fewer brokers now than the topic has replicas.
+    #[error(
+        "replication factor {replication_factor} is larger than the {broker_count} broker(s) available"
+    )]
+    TooFewBrokers {
+        /// Replicas of the topic's partitions.
+        replication_factor: i16,
+        /// Brokers that are registered and not fenced.
+        broker_count: usize,
+    },
+    /// Code 39.
+    #[error(transparent)]
+    InvalidAssignment(#[from] AssignmentRefused),
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
+
+/// Why one resource was not configured; nothing of it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AlterConfigsRefused {
+    /// Code 42.
+    #[error("the resource stands more than once in the request")]
+    DuplicateResource,
+    /// Code 42.
+    #[error("key {key:?} stands more than once")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// Code 42.
+    #[error("key {key:?} needs a value")]
+    NullValue {
+        /// The key.
+        key: String,
+    },
+    /// Code 3.
+    #[error("no topic of this name exists")]
+    UnknownTopic,
+    /// Code 42.
+    #[error("broker {node} is not registered")]
+    UnknownBroker {
+        /// The broker.
+        node: NodeId,
+    },
+    /// Code 40: unknown key, bad value, list action on what is no list, or a key that is read at the start only.
+    #[error(transparent)]
+    InvalidConfig(#[from] ConfigRefused),
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
+
+/// Why a change that the node itself asked for was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChangeRefused {
+    /// The partition is not (or no longer) there.
+    #[error("the partition is unknown")]
+    UnknownPartition,
+    /// The node that asks holds no replica of it.
+    #[error("broker {node} holds no replica of the partition")]
+    NotAReplica {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node that asks does not lead it.
+    #[error("broker {node} does not lead the partition, {leader} does")]
+    NotLeader {
+        /// The node.
+        node: NodeId,
+        /// The leader, or -1.
+        leader: NodeId,
+    },
+    /// The node is not registered.
+    #[error("broker {node} is not registered")]
+    UnknownBroker {
+        /// The node.
+        node: NodeId,
+    },
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
