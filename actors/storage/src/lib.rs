@@ -23,13 +23,25 @@
 //! directories), KIP-858 (directory ids).
 
 pub mod disk;
+pub mod epochs;
 pub mod fault;
 pub mod file_system;
+pub mod log;
+pub mod log_dump;
+pub mod producers;
 pub mod real_fs;
 pub mod sim_fs;
 
 pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions};
+pub use epochs::{EpochCache, EpochStart};
 pub use fault::{DiskFault, FaultClass, classify};
 pub use file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};
+pub use log::{
+    BatchSpan, BatchWrite, FlushedLog, Log, LogConfig, LogFault, OpenLog, PageCache, ReadPlan,
+    Recovered, RecoveryReport, SegmentSpan, TimestampOffset,
+};
+pub use producers::{
+    ProducerBatch, ProducerLimits, ProducerRefused, ProducerTable, ProducerVerdict,
+};
 pub use real_fs::RealFs;
 pub use sim_fs::SimFs;
