@@ -6,6 +6,14 @@
 //! # Messages
 //! None: this crate has no actor. [`ids`] and [`error`] are the vocabulary of all others.
 //!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`], [`error`] | offsets, epochs, topic names; Kafka's error codes |
+//! | [`codec`] | what a field and a message are; decoder, encoder, `#[derive(Message)]` |
+//! | [`api`], [`header`] | table of keys and versions; headers and whole frames |
+//! | [`messages`] | one file an API: its request and response in every version |
+//! | [`records`] | record batches and records |
+//!
 //! # Restart
 //! Nothing to lose: all functions are pure, but for the random topic id.
 //!
@@ -17,7 +25,14 @@
 //! # Source
 //! Kafka protocol guide; KIP-482 (flexible versions), KIP-511 (ApiVersions), KIP-98 (batches).
 
+// The derive macro writes absolute paths, also inside this crate.
+extern crate self as kabuki_protocol;
+
+pub mod api;
+pub mod codec;
 pub mod crc;
 pub mod error;
+pub mod header;
 pub mod ids;
+pub mod messages;
 pub mod records;

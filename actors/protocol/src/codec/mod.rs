@@ -1,0 +1,86 @@
+//! The codec of Kafka's wire: one trait for what a field can be, one for a whole message.
+//! Messages state their versions with `#[derive(Message)]`; no API is known here.
+
+mod decoder;
+mod encoder;
+mod fields;
+mod refusal;
+
+use std::ops::RangeInclusive;
+
+pub use decoder::{Decoder, ELEMENTS_MAX, STRING_BYTES_MAX, TAGGED_FIELDS_MAX};
+pub use encoder::{EncodedFrame, Encoder};
+pub use kabuki_protocol_derive::Message;
+pub use refusal::{DecodeError, EncodeError, Malformed};
+
+/// How a message is laid out: its version, and whether that version is flexible.
+///
+/// A flexible version has compact lengths (unsigned varint of length + 1, 0 for null) and a section
+/// of tagged fields at the end of each struct. Source: KIP-482.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Version of the whole message; parts of it have none of their own.
+    pub version: i16,
+    /// Compact lengths and tagged fields.
+    pub is_flexible: bool,
+}
+
+/// Anything that can stand in a message: integers, texts, bytes, arrays and structs.
+pub trait Field: Sized {
+    /// The fewest bytes a value takes; bounds what an array of a claimed length may allocate.
+    fn bytes_min(form: Form) -> usize;
+
+    /// Reads one value and moves the decoder past it.
+    fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError>;
+
+    /// Writes one value.
+    fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError>;
+}
+
+/// A request, a response, or a record of Kafka's internal topics: the outermost struct.
+pub trait Message: Field + Default {
+    /// Kafka's name of the schema, `ProduceRequest`.
+    const NAME: &'static str;
+    /// Versions that can be encoded and decoded.
+    const VERSIONS: RangeInclusive<i16>;
+    /// First flexible version; `i16::MAX` where there is none.
+    const FLEXIBLE_SINCE: i16;
+
+    /// The layout of `version`.
+    fn form(version: i16) -> Form {
+        Form {
+            version,
+            is_flexible: version >= Self::FLEXIBLE_SINCE,
+        }
+    }
+
+    /// Reads the message; bytes behind it stay in the decoder, where Kafka ignores them.
+    ///
+    /// # Errors
+    /// A version outside [`Message::VERSIONS`], and any malformed content.
+    fn decode(decoder: &mut Decoder, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            let kind = Malformed::Version { version };
+            return Err(DecodeError {
+                kind,
+                field: Self::NAME,
+            });
+        }
+        Self::read(decoder, Self::form(version))
+    }
+
+    /// Appends the message.
+    ///
+    /// # Errors
+    /// A version outside [`Message::VERSIONS`], a field set that this version cannot carry and may
+    /// not drop, a null that it cannot express, or a text over 32,767 bytes.
+    fn encode(&self, encoder: &mut Encoder, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::Version {
+                message: Self::NAME,
+                version,
+            });
+        }
+        self.write(encoder, Self::form(version))
+    }
+}
