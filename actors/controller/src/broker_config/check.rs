@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use kabuki_protocol::ids::NodeId;
 use thiserror::Error;
 
+use crate::catalogue::{ConfigRefused, broker_key, broker_keys, check_broker_value};
+
 /// Why a node does not start with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokerConfigRefused {
@@ -44,6 +46,14 @@ pub enum BrokerConfigRefused {
         /// What is wrong, with the listener's text.
         cause: String,
     },
+    /// A key that speaks of other nodes.
+    #[error("{key} = {value:?} describes a cluster, and this version runs a single node only")]
+    ClusterNotBuilt {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// `node.id` and `broker.id` differ.
     #[error("node.id = {node} and broker.id = {broker} differ; set one of them")]
     TwoNodeIds {
@@ -63,16 +73,210 @@ pub struct ConfigWarning {
     pub cause: String,
 }
 
-/// Checks every key and value by itself.
+/// Checks every key and value by itself, and says what has no effect.
 pub(super) fn check(
-    _values: &BTreeMap<String, String>,
+    values: &BTreeMap<String, String>,
 ) -> Result<Vec<ConfigWarning>, BrokerConfigRefused> {
-    Ok(Vec::new())
+    let mut warnings = Vec::new();
+    for (name, value) in values {
+        if name.starts_with("kabuki.") && broker_key(name).is_none() {
+            return Err(BrokerConfigRefused::UnknownOwnKey {
+                key: name.clone(),
+                nearest: nearest_own_key(name),
+            });
+        }
+        check_protection(name, value.trim())?;
+        if let Err(ConfigRefused::InvalidValue { key, value, cause }) =
+            check_broker_value(name, value)
+        {
+            return Err(BrokerConfigRefused::InvalidValue { key, value, cause });
+        }
+        if let Some(cause) = without_effect(name) {
+            warnings.push(ConfigWarning {
+                key: name.clone(),
+                cause: cause.to_owned(),
+            });
+        }
+    }
+    check_lone_node(values)?;
+    Ok(warnings)
 }
 
 /// `node.id`, else `broker.id`.
 pub(super) fn node_id(
-    _values: &BTreeMap<String, String>,
+    values: &BTreeMap<String, String>,
 ) -> Result<Option<NodeId>, BrokerConfigRefused> {
-    Ok(None)
+    let number = |name: &str| {
+        let value = values.get(name)?.trim().parse::<i32>().ok()?;
+        // -1 is Kafka's "not set" for broker.id.
+        (value >= 0).then_some(value)
+    };
+    match (number("node.id"), number("broker.id")) {
+        (Some(node), Some(broker)) if node != broker => {
+            Err(BrokerConfigRefused::TwoNodeIds { node, broker })
+        }
+        (node, broker) => Ok(node.or(broker).map(NodeId)),
+    }
+}
+
+/// Keys whose value promises protection. Starting without it would fail open.
+fn check_protection(name: &str, value: &str) -> Result<(), BrokerConfigRefused> {
+    let protection = match name {
+        "authorizer.class.name" if !value.is_empty() => "authorization",
+        "ssl.client.auth" if value != "none" => "client certificates",
+        "security.inter.broker.protocol" if value != "PLAINTEXT" => "protection between brokers",
+        "create.topic.policy.class.name" if !value.is_empty() => "a policy for new topics",
+        "alter.config.policy.class.name" if !value.is_empty() => {
+            "a policy for configuration changes"
+        }
+        "client.quota.callback.class" if !value.is_empty() => "quotas of your own",
+        "connections.max.reauth.ms" if value != "0" => "re-authentication",
+        _ => return Ok(()),
+    };
+    Err(BrokerConfigRefused::ProtectionNotBuilt {
+        key: name.to_owned(),
+        protection,
+    })
+}
+
+/// A node that is told of others must not found a cluster of its own beside theirs.
+fn check_lone_node(values: &BTreeMap<String, String>) -> Result<(), BrokerConfigRefused> {
+    let given = |name: &str| values.get(name).map_or("", |value| value.trim());
+    let refuse = |key: &'static str| {
+        let value = given(key).to_owned();
+        Err(BrokerConfigRefused::ClusterNotBuilt { key, value })
+    };
+    let mut roles: Vec<&str> = given("process.roles").split(',').map(str::trim).collect();
+    roles.sort_unstable();
+    if !matches!(roles.as_slice(), [""] | ["broker", "controller"]) {
+        return refuse("process.roles");
+    }
+    for key in [
+        "controller.quorum.voters",
+        "controller.quorum.bootstrap.servers",
+    ] {
+        if given(key).contains(',') {
+            return refuse(key);
+        }
+    }
+    Ok(())
+}
+
+/// Why a key does nothing on this node; `None` when it does something.
+fn without_effect(name: &str) -> Option<&'static str> {
+    const REASONS: &[(&str, &str)] = &[
+        (
+            "zookeeper.",
+            "there is no ZooKeeper: metadata is in the node's own log",
+        ),
+        (
+            "log.message.format.version",
+            "removed from Kafka; batches are always format 2",
+        ),
+        (
+            "inter.broker.protocol.version",
+            "removed from Kafka with ZooKeeper",
+        ),
+        (
+            "broker.id.generation.enable",
+            "removed from Kafka with ZooKeeper",
+        ),
+        ("super.users", "there is no authorizer"),
+        ("allow.everyone.if.no.acl.found", "there is no authorizer"),
+        ("kafka.metrics.", "Java classes are not loaded"),
+        ("metric.reporters", "Java classes are not loaded"),
+        (
+            "config.providers",
+            "Java classes are not loaded; use environment variables",
+        ),
+        ("security.providers", "Java classes are not loaded"),
+        ("principal.builder.class", "Java classes are not loaded"),
+        (
+            "num.network.threads",
+            "sessions are actors; see kabuki.data.arbiters",
+        ),
+        (
+            "num.io.threads",
+            "requests are handled by actors; see kabuki.data.arbiters",
+        ),
+        (
+            "background.threads",
+            "work in the background is done by actors",
+        ),
+        (
+            "queued.max.requests",
+            "requests are bounded by their bytes; see kabuki.memory.max",
+        ),
+        (
+            "num.recovery.threads.per.data.dir",
+            "recovery runs in the pool; see kabuki.disk.threads",
+        ),
+        ("remote.", "tiered storage is not built"),
+        ("log.local.retention.", "tiered storage is not built"),
+        (
+            "follower.fetch.last.tiered.offset.enable",
+            "tiered storage is not built",
+        ),
+        ("ssl.", "no listener can use TLS yet"),
+        ("sasl.", "no listener can authenticate yet"),
+        ("delegation.token.", "no listener can authenticate yet"),
+        (
+            "connection.failed.authentication.delay.ms",
+            "no listener can authenticate yet",
+        ),
+        (
+            "early.start.listeners",
+            "no authorizer has to be waited for",
+        ),
+        ("controller.quorum.", "the one voter is local"),
+        (
+            "controller.listener.names",
+            "the one voter is local; no controller listener is opened",
+        ),
+        ("replica.", "there is no second node to replicate from"),
+        ("num.replica.", "there is no second node to replicate from"),
+        ("share.", "share groups are not built"),
+        ("group.share.", "share groups are not built"),
+        ("group.streams.", "streams groups are not built"),
+        ("log.cleaner.", "compaction is not built"),
+        (
+            "log.retention.",
+            "segments are not dropped by age or size yet",
+        ),
+    ];
+    if name.contains(".purgatory.") {
+        return Some("waits are timers of their sessions; nothing has to be purged");
+    }
+    if let Some((_, reason)) = REASONS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        return Some(reason);
+    }
+    broker_key(name)
+        .is_none()
+        .then_some("not a key of this broker")
+}
+
+/// The `kabuki.*` key that takes the fewest changes to reach.
+fn nearest_own_key(name: &str) -> &'static str {
+    let own = broker_keys()
+        .iter()
+        .map(|key| key.name)
+        .filter(|key| key.starts_with("kabuki."));
+    own.min_by_key(|key| edit_distance(name, key))
+        .expect("the table of own keys is not empty")
+}
+
+/// Insertions, deletions and replacements of bytes that lead from `left` to `right`.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right = right.as_bytes();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, byte) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, other) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(byte != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
 }

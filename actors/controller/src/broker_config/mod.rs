@@ -33,7 +33,9 @@ impl BrokerConfig {
         values: BTreeMap<String, String>,
     ) -> Result<(Self, Vec<ConfigWarning>), BrokerConfigRefused> {
         let warnings = check::check(&values)?;
-        let listeners = listener::parse(&values)?;
+        let uname = rustix::system::uname();
+        let host_name = uname.nodename().to_string_lossy();
+        let listeners = listener::parse(&values, &host_name)?;
         let mut config = Self {
             values,
             listeners,

@@ -7,6 +7,7 @@ mod layers;
 mod topic_config;
 mod validator;
 
+pub(crate) use check::check_broker_value;
 pub use check::{ConfigRefused, check_topic_configs};
 pub use key::{ConfigKey, ConfigKind, broker_key, broker_keys, topic_key, topic_keys};
 pub use layers::{ConfigEntry, ConfigLayers, ConfigSource, ConfigSynonym};

@@ -5,15 +5,13 @@ use super::key::ConfigKind;
 /// A rule in the tables' short form.
 ///
 /// `any`; `1..` at least 1; `0..9` from 0 to 9 (both included); `-1|1..9` several ranges;
-/// `{a,b}` one of these words (for a list: each entry); `{a,b}+` a list that may not be empty.
+/// `{a,b}` one of these words (for a list: each entry); `replicas` a list of partition:broker pairs or `*`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Validator {
     Any,
     Ranges(Vec<(f64, f64)>),
-    Words {
-        words: Vec<&'static str>,
-        is_required: bool,
-    },
+    Words(Vec<&'static str>),
+    Replicas,
 }
 
 impl Validator {
@@ -22,12 +20,12 @@ impl Validator {
         if text == "any" {
             return Some(Self::Any);
         }
-        if let Some(rest) = text.strip_prefix('{') {
-            let (words, tail) = rest.split_once('}')?;
-            return Some(Self::Words {
-                words: words.split(',').collect(),
-                is_required: tail == "+",
-            });
+        if text == "replicas" {
+            return Some(Self::Replicas);
+        }
+        if let Some(words) = text.strip_prefix('{') {
+            let words = words.strip_suffix('}')?;
+            return Some(Self::Words(words.split(',').collect()));
         }
         let ranges = text
             .split('|')
@@ -41,14 +39,9 @@ impl Validator {
         let value = value.trim();
         match kind {
             ConfigKind::Boolean => {
-                let is_boolean = ["true", "false"]
-                    .iter()
-                    .any(|word| value.eq_ignore_ascii_case(word));
-                return if is_boolean {
-                    Ok(())
-                } else {
-                    Err("must be true or false".into())
-                };
+                let value = value.to_ascii_lowercase();
+                check_word(&["true", "false"], &value)?;
+                self.check_words(&value)
             }
             ConfigKind::Int => self.check_number(value.parse::<i32>().ok().map(f64::from), "int"),
             ConfigKind::Short => {
@@ -66,10 +59,16 @@ impl Validator {
                 self.check_number(number, "double")
             }
             ConfigKind::List => self.check_list(value),
-            ConfigKind::String | ConfigKind::Class | ConfigKind::Password => match self {
-                Self::Words { words, .. } => check_word(words, value),
-                _ => Ok(()),
-            },
+            ConfigKind::String | ConfigKind::Class | ConfigKind::Password => {
+                self.check_words(value)
+            }
+        }
+    }
+
+    fn check_words(&self, value: &str) -> Result<(), String> {
+        match self {
+            Self::Words(words) => check_word(words, value),
+            _ => Ok(()),
         }
     }
 
@@ -91,16 +90,13 @@ impl Validator {
     }
 
     fn check_list(&self, value: &str) -> Result<(), String> {
-        let Self::Words { words, is_required } = self else {
-            return Ok(());
-        };
-        let entries: Vec<&str> = list_entries(value).collect();
-        if *is_required && entries.is_empty() {
-            return Err("must not be empty".into());
-        }
-        entries
-            .iter()
-            .try_for_each(|entry| check_word(words, entry))
+        list_entries(value).try_for_each(|entry| match self {
+            Self::Words(words) => check_word(words, entry),
+            Self::Replicas if !is_replica(entry) => {
+                Err("must be * or a list of partition:broker pairs".to_owned())
+            }
+            _ => Ok(()),
+        })
     }
 }
 
@@ -110,6 +106,14 @@ pub(crate) fn list_entries(value: &str) -> impl Iterator<Item = &str> {
         .split(',')
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
+}
+
+fn is_replica(entry: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    entry == "*"
+        || entry
+            .split_once(':')
+            .is_some_and(|(left, right)| is_number(left) && is_number(right))
 }
 
 fn check_word(words: &[&str], value: &str) -> Result<(), String> {
