@@ -22,16 +22,26 @@
 //! Kafka's file formats (`storage/internals/log`, `server.common` checkpoints), KIP-112 (failed log
 //! directories), KIP-858 (directory ids).
 
+pub mod checkpoint;
+pub mod clean_shutdown;
+mod dir_fault;
+pub mod dir_lock;
+pub mod dir_scan;
 pub mod disk;
 pub mod epochs;
 pub mod fault;
 pub mod file_system;
 pub mod log;
 pub mod log_dump;
+pub mod meta_properties;
 pub mod producers;
 pub mod real_fs;
 pub mod sim_fs;
 
+pub use clean_shutdown::CleanShutdown;
+pub use dir_fault::{DirFault, REPLACEMENT_SUFFIX, replace_file};
+pub use dir_lock::DirLock;
+pub use dir_scan::{DirKind, DirScan, ScannedDir};
 pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions};
 pub use epochs::{EpochCache, EpochStart};
 pub use fault::{DiskFault, FaultClass, classify};
@@ -40,6 +50,7 @@ pub use log::{
     BatchSpan, BatchWrite, FlushedLog, Log, LogConfig, LogFault, OpenLog, PageCache, ReadPlan,
     Recovered, RecoveryReport, SegmentSpan, TimestampOffset,
 };
+pub use meta_properties::MetaProperties;
 pub use producers::{
     ProducerBatch, ProducerLimits, ProducerRefused, ProducerTable, ProducerVerdict,
 };
