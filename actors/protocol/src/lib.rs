@@ -12,7 +12,8 @@
 //! | [`codec`] | what a field and a message are; decoder, encoder, `#[derive(Message)]` |
 //! | [`api`], [`header`] | table of keys and versions; headers and whole frames |
 //! | [`messages`] | one file an API: its request and response in every version |
-//! | [`records`] | record batches and records |
+//! | [`records`], [`crc`] | record batches, records and their checksum |
+//! | [`private`] | our own APIs beside Kafka's, from key 10000 on |
 //!
 //! # Restart
 //! Nothing to lose: all functions are pure, but for the random topic id.
@@ -35,4 +36,5 @@ pub mod error;
 pub mod header;
 pub mod ids;
 pub mod messages;
+pub mod private;
 pub mod records;
