@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{BatchError, BatchHeader, Compression, TimestampType};
+use super::compress::Compressor;
+use super::record::RecordParts;
+use super::reencode::seal;
+use super::{BatchError, BatchHeader, Compression, HEADER_BYTES, TimestampType};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 /// Collects records and builds one batch of them.
@@ -12,6 +15,7 @@ pub struct BatchBuilder {
     compression: Compression,
     level: i32,
     records: Vec<u8>,
+    is_ordered: bool,
 }
 
 impl BatchBuilder {
@@ -22,6 +26,7 @@ impl BatchBuilder {
             compression,
             level: compression.default_level(),
             records: Vec::new(),
+            is_ordered: true,
         }
     }
 
@@ -77,7 +82,46 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) {
-        let _ = (timestamp_ms, key, value, headers);
+        let offset_delta = self.header.last_offset_delta.wrapping_add(1);
+        self.push_at(offset_delta, timestamp_ms, key, value, headers);
+    }
+
+    /// Appends a record at an offset delta of the caller's choice, above that of the last record.
+    ///
+    /// For compaction, which leaves gaps. `build` refuses a delta that does not rise.
+    pub fn push_at(
+        &mut self,
+        offset_delta: i32,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) {
+        let header = &mut self.header;
+        self.is_ordered &= offset_delta > header.last_offset_delta;
+        if header.record_count == 0 {
+            header.base_timestamp = timestamp_ms;
+            header.max_timestamp = timestamp_ms;
+        }
+        header.max_timestamp = header.max_timestamp.max(timestamp_ms);
+        header.last_offset_delta = offset_delta;
+        header.record_count = header.record_count.wrapping_add(1);
+        let timestamp_delta = timestamp_ms.wrapping_sub(header.base_timestamp);
+        RecordParts {
+            timestamp_delta,
+            offset_delta,
+            key,
+            value,
+            headers,
+        }
+        .put(&mut self.records);
+    }
+
+    /// Keeps the delta of the last offset beyond the last record, as compaction does.
+    pub fn last_offset_delta(mut self, last_offset_delta: i32) -> Self {
+        self.is_ordered &= last_offset_delta >= self.header.last_offset_delta;
+        self.header.last_offset_delta = last_offset_delta;
+        self
     }
 
     /// Records so far.
@@ -92,13 +136,39 @@ impl BatchBuilder {
 
     /// Bytes of the batch if it were built now without compression.
     pub fn uncompressed_bytes(&self) -> usize {
-        super::HEADER_BYTES + self.records.len()
+        HEADER_BYTES + self.records.len()
     }
 
     /// Compresses and seals the batch.
     ///
-    /// Fails when the batch would not fit into 2^31 - 1 bytes or the codec refuses.
+    /// Fails when the batch would not fit into 2^31 - 1 bytes, its offset deltas do not rise, or the
+    /// codec refuses.
     pub fn build(self) -> Result<Bytes, BatchError> {
-        Err(BatchError::TooLarge { bytes_max: 0 })
+        let index = self.header.record_count;
+        if !self.is_ordered {
+            return Err(BatchError::Record {
+                index,
+                why: "has an offset not above the one before",
+            });
+        }
+        if self.records.len() > BATCH_BYTES_MAX {
+            return Err(BatchError::TooLarge {
+                bytes_max: BATCH_BYTES_MAX,
+            });
+        }
+        let mut compressor = Compressor::new(self.compression, self.level, BATCH_BYTES_MAX)?;
+        compressor.write(&self.records)?;
+        let attributes = self.header.attributes.with_compression(self.compression);
+        let (_, batch) = seal(
+            &BatchHeader {
+                attributes,
+                ..self.header
+            },
+            compressor.finish()?,
+        )?;
+        Ok(batch)
     }
 }
+
+/// `batch_length` is an int32.
+const BATCH_BYTES_MAX: usize = i32::MAX as usize;

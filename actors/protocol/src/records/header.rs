@@ -228,16 +228,26 @@ impl BatchHeader {
 
     /// Offset of the last record; wraps on numbers that no log can hold.
     pub const fn last_offset(&self) -> Offset {
-        Offset(
-            self.base_offset
-                .get()
-                .wrapping_add(self.last_offset_delta as i64),
-        )
+        self.record_offset(self.last_offset_delta)
     }
 
     /// Offset that the next batch starts at; wraps on numbers that no log can hold.
     pub const fn next_offset(&self) -> Offset {
         Offset(self.last_offset().get().wrapping_add(1))
+    }
+
+    /// Offset of the record with that delta; wraps on numbers that no log can hold.
+    pub const fn record_offset(&self, offset_delta: i32) -> Offset {
+        Offset(self.base_offset.get().wrapping_add(offset_delta as i64))
+    }
+
+    /// Timestamp of the record with that delta, in milliseconds: on a LogAppendTime batch that of
+    /// the batch. Wraps as Java does.
+    pub const fn record_timestamp(&self, timestamp_delta: i64) -> i64 {
+        match self.attributes.timestamp_type() {
+            TimestampType::CreateTime => self.base_timestamp.wrapping_add(timestamp_delta),
+            TimestampType::LogAppendTime => self.max_timestamp,
+        }
     }
 
     /// Sent by an idempotent producer.

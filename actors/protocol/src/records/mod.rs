@@ -9,11 +9,13 @@
 mod builder;
 mod check;
 mod checked;
+mod compress;
 mod compression;
 mod decompress;
 mod error;
 mod header;
 mod iterate;
+mod judge;
 mod record;
 mod reencode;
 mod rules;
@@ -24,11 +26,11 @@ mod varint;
 pub use builder::BatchBuilder;
 pub use check::check_batch;
 pub use checked::CheckedBatch;
-pub use compression::Compression;
+pub use compression::{Compression, UnknownCompression};
 pub use decompress::DECOMPRESSED_BYTES_MAX;
 pub use error::BatchError;
 pub use header::{Attributes, BATCH_LENGTH_START, BatchHeader, HEADER_BYTES, MAGIC, TimestampType};
-pub use iterate::{Batches, Records, batches, records};
+pub use iterate::{Batches, Records, batches, find_max_timestamp, find_timestamp, records};
 pub use record::Record;
 pub use rules::{AppendRules, RECORD_ERRORS_MAX, RecordError, RecordRefused, RefusedKind};
 
