@@ -1,1 +1,73 @@
 //! Supervised actors with bounded, typed mailboxes.
+//!
+//! # Duty
+//! Runs actors so that a crash of one costs that one alone: brings it back in milliseconds, answers
+//! everybody who waits, and tells what happened.
+//!
+//! # Messages
+//! | message | kind | from, to |
+//! |---|---|---|
+//! | [`ChildEvent`] | event | a supervisor to the keeper of its group |
+//!
+//! # Restart
+//! An instance that ends is dropped with its timers, jobs and reply ports; nothing of it is used on.
+//! Mailbox and address stay. What was in hand is answered [`NoReply::Lost`]; what waits is kept for
+//! the next instance up to [`LOBBY_WAIT`] and then handed back as [`Undelivered::Restarting`].
+//!
+//! # Invariants
+//! 1. At most one instance of an actor exists, and its handlers run one at a time.
+//! 2. Every [`ReplyPort`] is answered exactly once.
+//! 3. A message to self, a tick or the output of a job reaches the instance that asked for it or
+//!    nobody.
+//! 4. No instance starts while a [`RestartHold`] of an earlier one lives.
+//! 5. A crash counts against the budget of the crashed child alone.
+//! 6. The factory runs once per instance.
+//!
+//! # Source
+//! Supervision as in Erlang/OTP, with a budget per child in place of one per supervisor; the threads
+//! and the life cycle of an instance are actix's, the mailbox is not.
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("supervision catches panics: build with panic = \"unwind\"");
+
+mod accounting;
+mod actor;
+mod address;
+mod arbiter;
+mod cell;
+mod context;
+mod fault;
+mod group;
+mod hang_watch;
+mod job;
+mod mailbox;
+mod message;
+mod panic_capture;
+mod path;
+mod policy;
+mod pump;
+mod registry;
+mod reply;
+mod self_reply;
+mod stage;
+mod storm;
+mod supervision_log;
+mod supervisor;
+pub mod testing;
+
+pub use accounting::{ActorState, RestartHold};
+pub use actor::{Actor, Handler};
+pub use address::{Addr, AskError, Recipient};
+pub use arbiter::Arbiter;
+pub use cell::LOBBY_WAIT;
+pub use context::{Context, Timer};
+pub use fault::{Cause, Crash, Fault};
+pub use group::{ChildEvent, ChildEventKind};
+pub use message::{Lane, Message, Refused, Undelivered};
+pub use path::{ActorPath, Incarnation};
+pub use policy::{Backoff, Budget, Policy, Restart, WhenSpent};
+pub use registry::{ActorDescription, CrashRefused, Registry};
+pub use reply::{NoReply, Reply, ReplyPort, reply_channel};
+pub use stage::{EXIT_ESCALATED, Stage, StageOptions, run};
+pub use supervision_log::{EventKind, SupervisionEvent, SupervisionLog};
+pub use supervisor::{ChildSpec, GroupOptions, StopOutcome, Supervisor};

@@ -1,0 +1,193 @@
+//! The registry from path to mailbox, and what can be asked of an actor without knowing its type.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use crate::accounting::{Account, ActorState, lock};
+use crate::actor::Actor;
+use crate::address::Addr;
+use crate::mailbox::Mailbox;
+use crate::path::{ActorPath, Incarnation};
+
+/// A mailbox of whatever actor.
+pub(crate) trait AnyMailbox: Send + Sync {
+    fn account(&self) -> &Arc<Account>;
+    fn depth(&self) -> (usize, Option<Instant>);
+    fn order_crash(&self);
+    fn order_description(&self);
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<A: Actor> AnyMailbox for Mailbox<A> {
+    fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    fn depth(&self) -> (usize, Option<Instant>) {
+        Mailbox::depth(self)
+    }
+
+    fn order_crash(&self) {
+        self.order(|orders| orders.crash = true);
+    }
+
+    fn order_description(&self) {
+        self.order(|orders| orders.describe = true);
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// One actor as `kabuki actors` shows it.
+#[derive(Debug, Clone)]
+pub struct ActorDescription {
+    /// Place in the tree.
+    pub path: ActorPath,
+    /// Where it stands.
+    pub state: ActorState,
+    /// Number of the current or next instance.
+    pub incarnation: Incarnation,
+    /// Restarts since it was first started.
+    pub restarts: u64,
+    /// The last crash in words; empty when there was none.
+    pub last_cause: String,
+    /// Messages that wait.
+    pub mailbox_depth: usize,
+    /// How long the oldest of them has waited at least.
+    pub oldest_age: Duration,
+    /// Messages handled by all instances.
+    pub messages: u64,
+    /// Times it was polled.
+    pub wake_ups: u64,
+    /// Time spent in it, in real time.
+    pub busy: Duration,
+    /// Thread it runs on.
+    pub arbiter: String,
+    /// What it says of itself, at most a second old if it was busy.
+    pub detail: String,
+}
+
+/// Why an actor was not crashed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CrashRefused {
+    /// There is no such actor.
+    #[error("no actor at {path}")]
+    Unknown {
+        /// The path asked for.
+        path: ActorPath,
+    },
+    /// It has no instance now.
+    #[error("actor {path} is {}", state.as_str())]
+    NotRunning {
+        /// The path asked for.
+        path: ActorPath,
+        /// Where it stands.
+        state: ActorState,
+    },
+}
+
+/// Finds actors by path. Cloning gives another handle to the same registry.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<DashMap<ActorPath, Arc<dyn AnyMailbox>>>);
+
+impl Registry {
+    /// The address of the actor at `path`, if there is one and it is an `A`.
+    pub fn find<A: Actor>(&self, path: &ActorPath) -> Option<Addr<A>> {
+        let mailbox = Arc::clone(self.0.get(path)?.value());
+        mailbox.into_any().downcast::<Mailbox<A>>().ok().map(Addr)
+    }
+
+    /// All actors at or below `prefix`, in order of their paths.
+    pub fn describe(&self, prefix: &ActorPath) -> Vec<ActorDescription> {
+        let now = Instant::now();
+        let mut found: Vec<_> = self
+            .mailboxes()
+            .into_iter()
+            .filter(|mailbox| mailbox.account().path.is_within(prefix))
+            .map(|mailbox| {
+                let description = describe(&*mailbox, now);
+                mailbox.order_description();
+                description
+            })
+            .collect();
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found
+    }
+
+    /// Makes the actor at `path` panic at its next wake-up.
+    ///
+    /// # Errors
+    /// When there is no such actor, or it is down already.
+    pub fn crash(&self, path: &ActorPath) -> Result<(), CrashRefused> {
+        let Some(mailbox) = self.0.get(path).map(|entry| Arc::clone(entry.value())) else {
+            return Err(CrashRefused::Unknown { path: path.clone() });
+        };
+        match mailbox.account().state() {
+            ActorState::Running => {
+                mailbox.order_crash();
+                Ok(())
+            }
+            state => Err(CrashRefused::NotRunning {
+                path: path.clone(),
+                state,
+            }),
+        }
+    }
+
+    pub(crate) fn insert(&self, mailbox: Arc<dyn AnyMailbox>) {
+        self.0.insert(mailbox.account().path.clone(), mailbox);
+    }
+
+    /// Removes the entry of this account, unless another actor has taken the path since.
+    pub(crate) fn remove(&self, account: &Account) {
+        self.0.remove_if(&account.path, |_, mailbox| {
+            mailbox.account().id == account.id
+        });
+    }
+
+    /// A copy of the entries: whoever walks them must hold no lock of the map.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<dyn AnyMailbox>> {
+        self.0
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect()
+    }
+}
+
+fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
+    let account = mailbox.account();
+    let (mailbox_depth, waiting_since) = mailbox.depth();
+    ActorDescription {
+        path: account.path.clone(),
+        state: account.state(),
+        incarnation: account.incarnation(),
+        restarts: account.restarts.load(Ordering::Relaxed),
+        last_cause: account
+            .last_crash()
+            .map(|crash| crash.to_string())
+            .unwrap_or_default(),
+        mailbox_depth,
+        oldest_age: waiting_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at)),
+        messages: account.messages.load(Ordering::Relaxed),
+        wake_ups: account.wake_ups(),
+        busy: account.busy(),
+        arbiter: account.arbiter.name().to_owned(),
+        detail: lock(&account.detail).clone(),
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("actors", &self.0.len())
+            .finish()
+    }
+}
