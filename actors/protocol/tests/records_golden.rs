@@ -1,5 +1,8 @@
 //! Record batches against known bytes and against the crate kafka-protocol, in both directions.
 
+// Clippy takes only the functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
 use bytes::{Bytes, BytesMut};
 use kabuki_protocol::ids::{LeaderEpoch, Offset, ProducerId};
 use kabuki_protocol::records::{
@@ -226,7 +229,7 @@ fn a_range_is_cut_into_its_whole_batches() {
         range.extend_from_slice(&builder.build().unwrap());
     }
     let whole = range.len();
-    range.extend_from_slice(&range[..80].to_vec());
+    range.extend_from_within(..80);
     let mut found = batches(&Bytes::from(range));
     for n in 0..3 {
         assert_eq!(found.next().unwrap().unwrap().0.base_offset, Offset(n));

@@ -1,5 +1,10 @@
 //! Bytes of an attacker: nothing panics, nothing is allocated on the strength of a claim.
 
+// Clippy takes only the functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+
 use bytes::Bytes;
 use kabuki_protocol::crc::crc32c;
 use kabuki_protocol::records::{
@@ -181,42 +186,37 @@ fn peak_resident_mib() -> Option<u64> {
 
 /// One record with a value of `value_bytes` zeros, compressed piece by piece.
 fn bomb(compression: Compression, value_bytes: u64) -> Bytes {
-    let mut writer: Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>> = match compression {
+    let packed = match compression {
         Compression::Gzip => {
             let level = flate2::Compression::best();
-            let mut encoder = Some(flate2::write::GzEncoder::new(Vec::new(), level));
-            Box::new(move |bytes| pump(&mut encoder, bytes, |done| done.finish().unwrap()))
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            write_zeros(&mut encoder, value_bytes);
+            encoder.finish().unwrap()
         }
         Compression::Zstd => {
-            let mut encoder = Some(zstd::Encoder::new(Vec::new(), 1).unwrap());
-            Box::new(move |bytes| pump(&mut encoder, bytes, |done| done.finish().unwrap()))
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            write_zeros(&mut encoder, value_bytes);
+            encoder.finish().unwrap()
         }
         other => panic!("no bomb of {other}"),
     };
-    let mut head = vec![0, 0, 0, 1];
-    put_varint(&mut head, value_bytes);
-    let mut prefix = Vec::new();
-    put_varint(&mut prefix, head.len() as u64 + value_bytes + 1);
-    writer(&prefix);
-    writer(&head);
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..value_bytes >> 20 {
-        writer(&zeros);
-    }
-    writer(&[0]);
-    forged(compression, 1, &writer(&[]).unwrap())
+    forged(compression, 1, &packed)
 }
 
-fn pump<W: std::io::Write>(
-    encoder: &mut Option<W>,
-    bytes: &[u8],
-    finish: impl FnOnce(W) -> Vec<u8>,
-) -> Option<Vec<u8>> {
-    if bytes.is_empty() {
-        return encoder.take().map(finish);
+/// Writes a record of `value_bytes` zeros, a multiple of 1 MiB.
+fn write_zeros(writer: &mut impl Write, value_bytes: u64) {
+    // Attributes, time, offset, null key.
+    let mut head = vec![0, 0, 0, 1];
+    put_varint(&mut head, value_bytes);
+    let mut length = Vec::new();
+    put_varint(&mut length, head.len() as u64 + value_bytes + 1);
+    writer.write_all(&length).unwrap();
+    writer.write_all(&head).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..value_bytes >> 20 {
+        writer.write_all(&zeros).unwrap();
     }
-    encoder.as_mut().unwrap().write_all(bytes).unwrap();
-    None
+    writer.write_all(&[0]).unwrap();
 }
 
 fn put_varint(out: &mut Vec<u8>, value: u64) {

@@ -1,5 +1,8 @@
 //! Each rule of `check_batch`, by its name in the order in which they are judged.
 
+// Clippy takes only the functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use kabuki_protocol::ids::{Offset, ProducerId};
 use kabuki_protocol::records::{

@@ -1,5 +1,8 @@
 //! What `check_batch` makes of batches that it takes: what is kept, what is rewritten.
 
+// Clippy takes only the functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use kabuki_protocol::ids::{LeaderEpoch, Offset, ProducerId};
 use kabuki_protocol::records::{

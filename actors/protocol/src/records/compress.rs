@@ -48,7 +48,7 @@ impl Write for BatchBuffer {
 enum Codec {
     None(BatchBuffer),
     Gzip(flate2::write::GzEncoder<BatchBuffer>),
-    Snappy(SnappyWriter<BatchBuffer>),
+    Snappy(Box<SnappyWriter<BatchBuffer>>),
     Lz4(lz4::Encoder<BatchBuffer>),
     Zstd(zstd::Encoder<'static, BatchBuffer>),
 }
@@ -90,7 +90,7 @@ impl Compressor {
                 let level = flate2::Compression::new(level);
                 Codec::Gzip(flate2::write::GzEncoder::new(buffer, level))
             }
-            Compression::Snappy => Codec::Snappy(SnappyWriter::new(buffer)?),
+            Compression::Snappy => Codec::Snappy(Box::new(SnappyWriter::new(buffer)?)),
             Compression::Lz4 => Codec::Lz4(
                 // Java's decoder takes independent blocks only.
                 lz4::EncoderBuilder::new()
