@@ -263,7 +263,7 @@ fn records_larger_than_every_window_are_checked_and_rewritten() {
             let checked = check(batch.clone(), &rules);
             assert_eq!(
                 read_back(&stored(&checked)),
-                [record.clone()],
+                std::slice::from_ref(&record),
                 "{sent} to {topic}"
             );
         }
