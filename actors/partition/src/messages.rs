@@ -7,6 +7,7 @@ mod read;
 mod seek;
 mod upward;
 
+pub(crate) use append::batch_fingerprint;
 pub use append::{AppendRecords, AppendRefused, RecordsAppended, RequiredAcks};
 pub use lead::{
     BecomeLeader, BecomeLeaderRefused, DescribePartition, LeadershipTaken, LogReconfigured,

@@ -4,20 +4,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kabuki_protocol::{LeaderEpoch, PartitionId, TopicId};
-use kabuki_runtime::{ChildSpec, Recipient};
-use kabuki_storage::{Disk, LogConfig};
+use kabuki_protocol::ids::{LeaderEpoch, PartitionId, TopicId};
+use kabuki_runtime::{ChildSpec, Policy, Recipient, Restart};
+use kabuki_storage::{Disk, LogConfig, ProducerLimits};
 
-use crate::actor::Partition;
+use crate::actor::{Continuity, Partition};
 use crate::messages::{CheckpointPartition, PartitionEvent};
 
 /// Configuration of one partition; the effective topic configuration, as far as a log needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PartitionConfig {
     /// Segments, indexes, `flush.messages` and `flush.ms`.
     pub log: LogConfig,
-    /// `producer.id.expiration.ms`: milliseconds after which an idle producer is forgotten.
-    pub producer_expiration_ms: i64,
+    /// `producer.id.expiration.ms`, and how many producers are remembered.
+    pub producers: ProducerLimits,
 }
 
 /// Says in which epoch this node leads the partition now, or `None` when it does not. Asked at
@@ -70,5 +70,14 @@ impl fmt::Debug for PartitionSpec {
 /// The caller adds the arbiter of the log directory with `.on(..)`.
 pub fn spec(spec: PartitionSpec) -> ChildSpec<Partition> {
     let name = spec.id.to_string();
-    ChildSpec::new(name, move || Partition::new(spec.clone()))
+    let continuity = Arc::new(Continuity::new());
+    // A partition that stopped itself, because it was told to go, does not come back.
+    let policy = Policy {
+        restart: Restart::Transient,
+        ..Policy::default()
+    };
+    ChildSpec::new(name, move || {
+        Partition::new(spec.clone(), Arc::clone(&continuity))
+    })
+    .policy(policy)
 }

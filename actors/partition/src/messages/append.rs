@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use kabuki_protocol::ids::{LeaderEpoch, Offset, ProducerId};
 use kabuki_protocol::records::CheckedBatch;
-use kabuki_protocol::{LeaderEpoch, Offset, ProducerId};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
 /// What must have happened before an append is answered.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kabuki_protocol::{LeaderEpoch, Offset, PartitionId, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
 use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
 
 use crate::PartitionConfig;
@@ -113,7 +113,9 @@ pub struct StopPartition {
 
 impl fmt::Debug for StopPartition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("StopPartition").field("delete", &self.delete).finish_non_exhaustive()
+        out.debug_struct("StopPartition")
+            .field("delete", &self.delete)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kabuki_protocol::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
 
 /// Which records a reader may see.

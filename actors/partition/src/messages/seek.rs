@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kabuki_protocol::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
 use super::Isolation;
@@ -40,7 +40,9 @@ pub struct FindOffset {
 
 impl fmt::Debug for FindOffset {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("FindOffset").field("target", &self.target).finish_non_exhaustive()
+        out.debug_struct("FindOffset")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,8 +67,11 @@ pub struct OffsetFound {
 
 impl OffsetFound {
     /// The answer when no record matches: -1 in all fields, no error (rule L2).
-    pub const NONE: Self =
-        Self { offset: Offset::NONE, timestamp: -1, leader_epoch: LeaderEpoch::NONE };
+    pub const NONE: Self = Self {
+        offset: Offset::NONE,
+        timestamp: -1,
+        leader_epoch: LeaderEpoch::NONE,
+    };
 }
 
 /// Why a look-up was refused.
@@ -160,7 +165,9 @@ pub struct TrimLog {
 
 impl fmt::Debug for TrimLog {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("TrimLog").field("before", &self.before).finish_non_exhaustive()
+        out.debug_struct("TrimLog")
+            .field("before", &self.before)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use kabuki_protocol::{LeaderEpoch, Offset, PartitionId, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
 use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
 
 /// Something about a partition that its keeper, and through it the controller, should know.

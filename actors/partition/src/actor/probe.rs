@@ -1,0 +1,77 @@
+//! Tries again what the disk refused, with growing pauses, until it takes it.
+
+use std::io::IoSlice;
+use std::path::Path;
+
+use kabuki_runtime::{Context, Handler, Message};
+use kabuki_storage::{FileSystem, LogFault, OpenMode};
+
+use super::Partition;
+use super::jobs::{JobOutcome, own_message};
+use crate::state::Probe;
+
+/// File that a write probe makes and removes again; recovery removes one that a crash left.
+pub(crate) const PROBE_FILE: &str = "kabuki.probe";
+
+/// Size of a write probe: one more than the blocks a file system hands out at a time, so that a
+/// full one cannot serve it from what the active segment has been given already.
+const PROBE_BYTES: usize = 64 * 1024;
+
+own_message! {
+    /// A write probe has ended.
+    ProbeFinished(JobOutcome<()>) => probe_finished;
+}
+
+impl Partition {
+    /// Tries the disk again.
+    pub(crate) fn probe_due(&mut self, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        open.probe_timer = None;
+        let Some(probe) = open.state.health.refusal().map(|refusal| refusal.probe) else {
+            return;
+        };
+        if self.stopping.is_some() {
+            return;
+        }
+        if open.out.is_some() {
+            // Something that was under way before will tell how the disk is; look again after it.
+            open.probe_timer =
+                Some(cx.tell_after(crate::state::PROBE_PAUSE_MIN, super::report::ProbeDue));
+            return;
+        }
+        match probe {
+            Probe::Roll => self.roll(cx),
+            Probe::Epoch => self.store_epoch_again(cx),
+            Probe::Write => {
+                let dir = self.spec.dir.clone();
+                self.run_writing("probe", move |fs| write_probe(fs, &dir), cx, ProbeFinished);
+            }
+        }
+    }
+
+    fn probe_finished(&mut self, outcome: JobOutcome<()>, cx: &mut Context<Self>) {
+        match outcome {
+            Ok(()) => self.heal(cx),
+            Err(fault) if fault.is_degrading() => self.degrade(fault.to_string(), Probe::Write, cx),
+            Err(fault) => self.give_up(&fault, cx),
+        }
+    }
+}
+
+/// Writes, syncs and removes a small file in the partition's directory.
+fn write_probe(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogFault> {
+    let path = dir.join(PROBE_FILE);
+    let attempt = || {
+        let file = fs.open(&path, OpenMode::Create)?;
+        file.write_at(0, &[IoSlice::new(&[0; PROBE_BYTES])])?;
+        file.sync_data()
+    };
+    let result = attempt();
+    // What is left of a failed attempt is removed too; if that fails, recovery does it.
+    let removed = fs.remove_file(&path);
+    result.and(removed).map_err(|source| LogFault::Io {
+        operation: "probe",
+        path,
+        source,
+    })
+}

@@ -1,0 +1,282 @@
+//! Performs reads and look-ups: at once where the page cache has the bytes, else in the pool, a few
+//! at a time. Holds the watchers' messages too.
+
+use std::collections::VecDeque;
+
+use kabuki_protocol::ids::Offset;
+use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
+use kabuki_storage::ReadPlan as FilePlan;
+use kabuki_storage::TimestampOffset;
+use kabuki_storage::log::{ReadDone, ReadJob, TimestampJob};
+
+use super::Partition;
+use super::jobs::{JobOutcome, outcome, own_message};
+use crate::messages::{
+    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, OffsetFound, PartitionMoved,
+    ReadRecords, ReadRefused, RecordsRead, UnwatchPartition, WatchPartition,
+};
+use crate::state::{FindPlan, ReadPlan};
+
+/// Jobs that read one partition's files at the same time. More would only queue in the directory's
+/// pool, in front of its other partitions.
+const POOL_READS_MAX: usize = 4;
+
+type ReadReply = ReplyPort<Result<RecordsRead, ReadRefused>>;
+type FindReply = ReplyPort<Result<OffsetFound, FindRefused>>;
+
+/// Reads in the pool and before it.
+#[derive(Default)]
+pub(crate) struct PoolReads {
+    out_count: usize,
+    waiting: VecDeque<PoolRead>,
+}
+
+/// Work for the pool, with whom it is for.
+pub(crate) enum PoolRead {
+    Read {
+        job: ReadJob,
+        fetch_offset: Offset,
+        reply: ReadReply,
+    },
+    Find {
+        job: TimestampJob,
+        isolation: Isolation,
+        reply: FindReply,
+    },
+}
+
+/// A read that has ended.
+pub(crate) struct FinishedRead {
+    fetch_offset: Offset,
+    reply: ReadReply,
+    outcome: JobOutcome<ReadDone>,
+}
+
+/// A search that has ended.
+pub(crate) struct FinishedFind {
+    isolation: Isolation,
+    reply: FindReply,
+    outcome: JobOutcome<Option<TimestampOffset>>,
+}
+
+own_message! {
+    /// The pool has read.
+    ReadFinished(FinishedRead) => read_finished;
+    /// The pool has searched.
+    FindFinished(FinishedFind) => find_finished;
+}
+
+impl Handler<ReadRecords> for Partition {
+    fn handle(&mut self, read: ReadRecords, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else {
+            return read.reply.refuse(Undelivered::Restarting);
+        };
+        let ReadRecords {
+            fetch_offset,
+            bytes_max,
+            must_return_one,
+            reply,
+            ..
+        } = read;
+        let plan = open.state.read(
+            fetch_offset,
+            read.current_leader_epoch,
+            read.last_fetched_epoch,
+            read.isolation,
+        );
+        let up_to = match plan {
+            Err(why) => return reply.send(Err(why)),
+            Ok(ReadPlan::Answer(answer)) => return reply.send(Ok(answer)),
+            Ok(ReadPlan::Files { up_to }) => up_to,
+        };
+        let fs = self.spec.disk.fs();
+        match open
+            .log
+            .read(fs, fetch_offset, up_to, bytes_max, must_return_one)
+        {
+            Ok(FilePlan::Ready(records)) => reply.send(Ok(open.state.read_answer(records, None))),
+            Ok(FilePlan::Empty) => {
+                reply.send(Ok(open.state.read_answer(bytes::Bytes::new(), None)));
+            }
+            Ok(FilePlan::Pool(job)) => {
+                self.read_in_pool(
+                    PoolRead::Read {
+                        job,
+                        fetch_offset,
+                        reply,
+                    },
+                    cx,
+                );
+            }
+            Err(fault) => {
+                reply.send(Err(ReadRefused::Storage {
+                    fetch_offset,
+                    cause: fault.to_string(),
+                }));
+            }
+        }
+    }
+}
+
+impl Handler<FindOffset> for Partition {
+    fn handle(&mut self, find: FindOffset, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else {
+            return find.reply.refuse(Undelivered::Restarting);
+        };
+        let FindOffset {
+            target,
+            isolation,
+            current_leader_epoch,
+            reply,
+        } = find;
+        let job = match open.state.find(target, isolation, current_leader_epoch) {
+            Err(why) => return reply.send(Err(why)),
+            Ok(FindPlan::Answer(found)) => return reply.send(Ok(found)),
+            Ok(FindPlan::Timestamp { timestamp, up_to }) => {
+                open.log.offset_for_timestamp_job(timestamp, up_to)
+            }
+            Ok(FindPlan::MaxTimestamp { up_to }) => open.log.max_timestamp_job(up_to),
+        };
+        self.read_in_pool(
+            PoolRead::Find {
+                job,
+                isolation,
+                reply,
+            },
+            cx,
+        );
+    }
+}
+
+impl Handler<FindEpochEnd> for Partition {
+    fn handle(&mut self, find: FindEpochEnd, _: &mut Context<Self>) {
+        let Some(open) = &self.open else {
+            return find.reply.refuse(Undelivered::Restarting);
+        };
+        let end: Result<EpochEnd, FindRefused> = open
+            .state
+            .find_epoch_end(find.leader_epoch, find.current_leader_epoch);
+        find.reply.send(end);
+    }
+}
+
+impl Handler<WatchPartition> for Partition {
+    fn handle(&mut self, watch: WatchPartition, _: &mut Context<Self>) {
+        let WatchPartition {
+            watcher,
+            after,
+            reply,
+        } = watch;
+        let Some(open) = &mut self.open else {
+            return reply.refuse(Undelivered::Restarting);
+        };
+        if self.stopping.is_some() {
+            return reply.send(PartitionMoved::Removed);
+        }
+        if !open.state.leadership.is_leading() {
+            return reply.send(PartitionMoved::Changed);
+        }
+        if open.announced > after {
+            return reply.send(PartitionMoved::HighWatermark(open.announced));
+        }
+        // The replaced port is dropped: the watcher has forgotten it.
+        open.state.watchers.watch(watcher, after, reply);
+    }
+}
+
+impl Handler<UnwatchPartition> for Partition {
+    fn handle(&mut self, unwatch: UnwatchPartition, _: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.state.watchers.unwatch(unwatch.watcher);
+        }
+    }
+}
+
+impl Partition {
+    /// Hands a read to the pool, or lets it wait for its turn.
+    fn read_in_pool(&mut self, read: PoolRead, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        if open.reads.out_count >= POOL_READS_MAX {
+            open.reads.waiting.push_back(read);
+            return;
+        }
+        open.reads.out_count += 1;
+        match read {
+            PoolRead::Read {
+                job,
+                fetch_offset,
+                reply,
+            } => {
+                let running = self.spec.disk.run("read", move |fs| job.run(fs));
+                cx.spawn(running, move |result| {
+                    ReadFinished(FinishedRead {
+                        fetch_offset,
+                        reply,
+                        outcome: outcome(result),
+                    })
+                });
+            }
+            PoolRead::Find {
+                job,
+                isolation,
+                reply,
+            } => {
+                // How much is searched depends on the data.
+                let running = self.spec.disk.run_long("search", move |fs| job.run(fs));
+                cx.spawn(running, move |result| {
+                    FindFinished(FinishedFind {
+                        isolation,
+                        reply,
+                        outcome: outcome(result),
+                    })
+                });
+            }
+        }
+    }
+
+    fn next_pool_read(&mut self, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        open.reads.out_count -= 1;
+        if let Some(read) = open.reads.waiting.pop_front() {
+            self.read_in_pool(read, cx);
+        }
+    }
+
+    fn read_finished(&mut self, finished: FinishedRead, cx: &mut Context<Self>) {
+        let FinishedRead {
+            fetch_offset,
+            reply,
+            outcome,
+        } = finished;
+        if let Some(open) = &mut self.open {
+            reply.send(match outcome {
+                Ok(done) => {
+                    let records = open.log.finish_read(done);
+                    Ok(open.state.read_answer(records, None))
+                }
+                Err(fault) => Err(ReadRefused::Storage {
+                    fetch_offset,
+                    cause: fault.to_string(),
+                }),
+            });
+        }
+        self.next_pool_read(cx);
+    }
+
+    fn find_finished(&mut self, finished: FinishedFind, cx: &mut Context<Self>) {
+        let FinishedFind {
+            isolation,
+            reply,
+            outcome,
+        } = finished;
+        if let Some(open) = &mut self.open {
+            reply.send(match outcome {
+                Ok(found) => Ok(open.state.found(found, isolation)),
+                Err(fault) => Err(FindRefused::Storage {
+                    cause: fault.to_string(),
+                }),
+            });
+        }
+        self.next_pool_read(cx);
+    }
+}

@@ -1,0 +1,196 @@
+//! Opens the log at the start of an instance, in the pool, while appends and reads wait in the
+//! mailbox; then takes up the leadership that the metadata image gives to this node.
+
+use std::path::PathBuf;
+
+use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
+use kabuki_runtime::{Context, EventKind, Handler, Message};
+use kabuki_storage::checkpoint::{self, LOG_STARTS, RECOVERY_POINTS};
+use kabuki_storage::{
+    FileSystem, Log, LogConfig, LogFault, OpenLog, PageCache, ProducerLimits, Recovered,
+};
+
+use super::jobs::{JobFault, JobOutcome, outcome, own_message};
+use super::probe::PROBE_FILE;
+use super::{Open, Partition, read};
+use crate::messages::PartitionFact;
+use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, RecoveredParts};
+
+own_message! {
+    /// The pool has opened the log, or failed to.
+    RecoveryFinished(JobOutcome<Recovered>) => recovery_finished;
+}
+
+/// What the job that opens the log takes along.
+struct Opening {
+    partition: PartitionId,
+    topic_id: TopicId,
+    root: PathBuf,
+    dir: PathBuf,
+    config: LogConfig,
+    producers: ProducerLimits,
+    page_cache: PageCache,
+    now_ms: i64,
+}
+
+impl Partition {
+    /// Starts to open the log; data messages wait until it is.
+    pub(crate) fn start_recovery(&mut self, cx: &mut Context<Self>) {
+        cx.hold_data();
+        let is_first = self.continuity.shown_end().is_none();
+        let opening = Opening {
+            partition: self.spec.id.clone(),
+            topic_id: self.spec.topic_id,
+            root: self.spec.disk.root().to_path_buf(),
+            dir: self.spec.dir.clone(),
+            config: self.config.log,
+            producers: self.config.producers,
+            // An incarnation of this process has had the log open: what it wrote is in the cache.
+            page_cache: if is_first {
+                PageCache::MayBeLost
+            } else {
+                PageCache::Kept
+            },
+            now_ms: self.now_ms(),
+        };
+        let hold = cx.hold_restart();
+        let running = self.spec.disk.run_long("recover", move |fs| {
+            let _hold = hold;
+            open_log(fs, opening)
+        });
+        cx.spawn(running, |result| RecoveryFinished(outcome(result)));
+    }
+
+    fn recovery_finished(&mut self, outcome: JobOutcome<Recovered>, cx: &mut Context<Self>) {
+        let recovered = match outcome {
+            Ok(recovered) => recovered,
+            Err(fault) => return self.recovery_failed(&fault, cx),
+        };
+        let Recovered {
+            log,
+            epochs,
+            producers,
+            report,
+        } = recovered;
+        let marks = Marks::recovered(
+            log.log_start(),
+            log.log_end(),
+            log.recovery_point(),
+            report.scanned_bytes.saturating_sub(report.cut_bytes),
+            self.config.log.flush_messages,
+        );
+        let fingerprints = cx.past_crashes().iter().map(|crash| crash.fingerprint);
+        let poison = Poison::from_crashes(fingerprints);
+        let mut state = PartitionState::recovered(RecoveredParts {
+            marks,
+            epochs,
+            producers,
+            poison,
+        });
+
+        let (log_start, log_end) = (log.log_start(), log.log_end());
+        let is_short = log_end < self.continuity.shown_end();
+        let has_lost = is_short || report.ends_before_recovery_point.is_some();
+        if has_lost {
+            let lost_epoch = self.continuity.lost(log_end, state.leadership.epoch());
+            state.leadership.lost_records(lost_epoch);
+            self.tell_keeper(
+                PartitionFact::TailCut {
+                    log_end,
+                    leader_epoch: lost_epoch,
+                },
+                cx,
+            );
+        } else if !self.continuity.lost_epoch().is_none() {
+            state.leadership.lost_records(self.continuity.lost_epoch());
+        }
+        slog::info!(cx.log(), "log recovered";
+            "log_start" => log_start.get(), "log_end" => log_end.get(),
+            "scanned_bytes" => report.scanned_bytes, "cut_bytes" => report.cut_bytes);
+        self.tell_keeper(
+            PartitionFact::LogRecovered {
+                log_start,
+                log_end,
+                scanned_bytes: report.scanned_bytes,
+                cut_bytes: report.cut_bytes,
+            },
+            cx,
+        );
+        if cx.incarnation().0 > 1 {
+            cx.report(EventKind::Recovered, "");
+        }
+        self.continuity.shown(log_end, state.leadership.epoch());
+        self.open = Some(Open {
+            log,
+            state,
+            out: None,
+            announced: log_end,
+            reads: read::PoolReads::default(),
+            flush_timer: None,
+            expiry_timer: None,
+            probe_timer: None,
+            is_suspect_told: false,
+            are_snapshots_refused: false,
+        });
+        let ordered: Option<LeaderEpoch> = (self.spec.leadership)();
+        self.wanted_epoch = self.wanted_epoch.max(ordered);
+        cx.release_data();
+    }
+
+    fn recovery_failed(&mut self, fault: &JobFault, cx: &mut Context<Self>) {
+        slog::error!(cx.log(), "log not recovered"; "cause" => fault.to_string());
+        if !self.stop_unopened(cx) {
+            self.give_up(fault, cx);
+        }
+    }
+}
+
+/// Opens the log with what the checkpoint files of its log directory say. Blocks.
+fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault> {
+    let Opening {
+        partition,
+        topic_id,
+        root,
+        dir,
+        config,
+        producers,
+        page_cache,
+        now_ms,
+    } = opening;
+    // As in Kafka a checkpoint file that cannot be read is not the end of all its partitions: without
+    // a recovery point all is scanned, without a log start the log begins with its first segment.
+    let stored = |name| {
+        checkpoint::read(fs, &root.join(name))
+            .ok()?
+            .get(&partition)
+            .copied()
+    };
+    let recovery_point = stored(RECOVERY_POINTS).unwrap_or(Offset::ZERO);
+    let log_start = stored(LOG_STARTS).unwrap_or(Offset::ZERO);
+    let probe = dir.join(PROBE_FILE);
+    if fs.exists(&probe).unwrap_or(false) {
+        // It is no part of the log; where it cannot be removed now it is with the next probe.
+        let _ = fs.remove_file(&probe);
+    }
+    let mut recovered = Log::open(
+        fs,
+        OpenLog {
+            dir,
+            topic_id,
+            config,
+            producers,
+            recovery_point,
+            log_start,
+            page_cache,
+            now_ms,
+        },
+    )?;
+    // With `flush.messages` nothing is shown that a crash of the machine can take back (rule V11).
+    if config.flush_messages < FLUSH_MESSAGES_NEVER
+        && recovered.log.recovery_point() < recovered.log.log_end()
+    {
+        let flushed = recovered.log.flush_job(now_ms).run(fs)?;
+        recovered.log.flushed(flushed);
+    }
+    Ok(recovered)
+}

@@ -1,0 +1,169 @@
+//! Ends a partition in good order: what was taken is written and answered, the log is closed so that
+//! the next start scans nothing, or the directory is renamed for deletion.
+
+use std::path::PathBuf;
+
+use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
+use kabuki_storage::FlushedLog;
+use kabuki_storage::log::rename_for_delete;
+
+use super::jobs::{JobOutcome, own_message};
+use super::{Out, Partition};
+use crate::messages::{
+    AppendRefused, PartitionMoved, PartitionStopped, StopPartition, StopRefused,
+};
+
+/// A stop that is under way.
+pub(crate) struct Stopping {
+    delete: bool,
+    replies: Vec<ReplyPort<Result<PartitionStopped, StopRefused>>>,
+    is_closed: bool,
+}
+
+own_message! {
+    /// The pool has closed the log.
+    LogClosed(JobOutcome<FlushedLog>) => log_closed;
+    /// The pool has renamed the directory.
+    DirectoryRenamed(JobOutcome<PathBuf>) => directory_renamed;
+}
+
+impl Handler<StopPartition> for Partition {
+    fn handle(&mut self, order: StopPartition, cx: &mut Context<Self>) {
+        self.stop_in_order(cx);
+        if let Some(stopping) = &mut self.stopping {
+            // An order to delete that comes after the log was closed is too late to be obeyed here.
+            stopping.delete |= order.delete;
+            stopping.replies.push(order.reply);
+        }
+    }
+}
+
+impl Partition {
+    /// Begins to stop; the rest happens in `settle`, when nothing is under way.
+    pub(crate) fn stop_in_order(&mut self, _: &mut Context<Self>) {
+        if self.stopping.is_none() {
+            self.stopping = Some(Stopping {
+                delete: false,
+                replies: Vec::new(),
+                is_closed: false,
+            });
+        }
+    }
+
+    /// Closes or renames, once nothing is under way any more.
+    pub(crate) fn continue_stop(&mut self, cx: &mut Context<Self>) {
+        let (Some(stopping), Some(open)) = (&self.stopping, &mut self.open) else {
+            return;
+        };
+        if stopping.delete {
+            // What has not been started is certainly not done.
+            for reply in open.state.take_appends() {
+                reply.refuse(Undelivered::Stopped);
+            }
+        }
+        let is_idle = open.out.is_none() && !open.state.marks.is_syncing();
+        if !is_idle || !open.state.has_no_appends() {
+            return;
+        }
+        open.out = Some(Out::Close);
+        for reply in self.lead_ports.drain(..) {
+            reply.1.refuse(Undelivered::Stopped);
+        }
+        let delete = stopping.delete;
+        if delete {
+            self.rename(cx);
+        } else {
+            let job = open.log.close_job(&open.state.producers);
+            self.run_writing("close", move |fs| job.run(fs), cx, LogClosed);
+        }
+        self.tell_watchers(PartitionMoved::Removed);
+    }
+
+    /// Renames the directory; its topic's id makes the new name unique.
+    fn rename(&mut self, cx: &mut Context<Self>) {
+        let dir = self.spec.dir.clone();
+        let unique = u128::from_be_bytes(self.spec.topic_id.0);
+        let job = move |fs: &dyn kabuki_storage::FileSystem| rename_for_delete(fs, &dir, unique);
+        self.run_writing("rename", job, cx, DirectoryRenamed);
+    }
+
+    /// Stops a partition whose log could not be opened, if that was asked for. False if not.
+    pub(crate) fn stop_unopened(&mut self, cx: &mut Context<Self>) -> bool {
+        match &self.stopping {
+            None => return false,
+            Some(stopping) if stopping.delete => self.rename(cx),
+            Some(_) => self.stopped(Ok(PartitionStopped { renamed_to: None }), cx),
+        }
+        true
+    }
+
+    fn directory_renamed(&mut self, outcome: JobOutcome<PathBuf>, cx: &mut Context<Self>) {
+        let result = match outcome {
+            Ok(path) => Ok(PartitionStopped {
+                renamed_to: Some(path),
+            }),
+            // Gone already: what was wanted is so.
+            Err(fault) if fault.is_missing() => Ok(PartitionStopped { renamed_to: None }),
+            Err(fault) => Err(StopRefused::Storage {
+                cause: fault.to_string(),
+            }),
+        };
+        self.stopped(result, cx);
+    }
+
+    fn log_closed(&mut self, outcome: JobOutcome<FlushedLog>, cx: &mut Context<Self>) {
+        let (Some(stopping), Some(open)) = (&mut self.stopping, &mut self.open) else {
+            return;
+        };
+        match outcome {
+            Ok(closed) => {
+                assert_eq!(
+                    closed.end,
+                    open.state.marks.written(),
+                    "closed short of the log end"
+                );
+                open.state.marks.closed();
+                stopping.is_closed = true;
+                // The last checkpoint carries the log end; `final_checkpoint_done` stops.
+                open.state.checkpoints.recovery_point_moved();
+            }
+            Err(fault) => {
+                let cause = fault.to_string();
+                self.stopped(Err(StopRefused::Storage { cause }), cx);
+            }
+        }
+    }
+
+    /// A checkpoint was answered: if it was the last one, the partition is done.
+    pub(crate) fn final_checkpoint_done(&mut self, cx: &mut Context<Self>) {
+        let is_closed = self
+            .stopping
+            .as_ref()
+            .is_some_and(|stopping| stopping.is_closed);
+        let is_last = self
+            .open
+            .as_ref()
+            .is_none_or(|open| !open.state.checkpoints.is_wanted());
+        if is_closed && is_last {
+            self.stopped(Ok(PartitionStopped { renamed_to: None }), cx);
+        }
+    }
+
+    fn stopped(&mut self, result: Result<PartitionStopped, StopRefused>, cx: &mut Context<Self>) {
+        self.answer();
+        if let Some(stopping) = &mut self.stopping {
+            for reply in stopping.replies.drain(..) {
+                reply.send(result.clone());
+            }
+        }
+        if let Some(open) = &mut self.open {
+            let cause = "the partition stops";
+            for reply in open.state.take_appends() {
+                reply.send(Err(AppendRefused::Storage {
+                    cause: cause.to_owned(),
+                }));
+            }
+        }
+        cx.stop();
+    }
+}

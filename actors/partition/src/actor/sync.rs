@@ -1,0 +1,233 @@
+//! Syncs the log: group commit for `flush.messages`, `flush.ms`, and the checkpoint of every 64 MiB;
+//! stores recovery point and log start; trims; arms the timers that all this needs.
+
+use std::time::Duration;
+
+use kabuki_runtime::{Context, Handler, Message, NoReply, Undelivered};
+use kabuki_storage::FlushedLog;
+use kabuki_storage::log::SegmentsRemoved;
+
+use super::Partition;
+use super::jobs::{CheckpointAnswer, JobFault, JobOutcome, own_message, tick};
+use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
+use crate::state::SyncPlan;
+
+/// How often producers that fell silent are forgotten, while there are any (rule I9).
+const PRODUCER_EXPIRY_PERIOD: Duration = Duration::from_secs(600);
+
+/// Pause before a checkpoint is sent again that the log directory had no room for.
+const CHECKPOINT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// A sync that has ended.
+pub(crate) struct FinishedSync {
+    plan: SyncPlan,
+    outcome: JobOutcome<FlushedLog>,
+}
+
+own_message! {
+    /// The pool has synced the log.
+    LogSynced(FinishedSync) => log_synced;
+    /// The log directory has answered.
+    CheckpointAnswered(CheckpointAnswer) => checkpoint_answered;
+    /// The pool has removed the segments below the log start.
+    SegmentsTrimmed(JobOutcome<SegmentsRemoved>) => segments_trimmed;
+}
+
+tick! {
+    /// `flush.ms` has passed since the first write that is not synced.
+    FlushDue => flush_due;
+    /// Producers are to be looked through.
+    ProducerExpiryDue => producer_expiry_due;
+    /// A checkpoint is to be sent again.
+    CheckpointRetryDue => checkpoint_retry_due;
+}
+
+impl Handler<TrimLog> for Partition {
+    fn handle(&mut self, trim: TrimLog, _: &mut Context<Self>) {
+        let TrimLog { before, reply } = trim;
+        let Some(open) = &mut self.open else {
+            return reply.refuse(Undelivered::Restarting);
+        };
+        if self.stopping.is_some() {
+            return reply.refuse(Undelivered::Stopped);
+        }
+        if !open.state.leadership.is_leading() {
+            let leader_epoch = open.state.leadership.epoch();
+            return reply.send(Err(TrimRefused::NotLeader { leader_epoch }));
+        }
+        if let Err((reply, why)) = open
+            .state
+            .checkpoints
+            .trim(before, reply, &open.state.marks)
+        {
+            reply.send(Err(why));
+        }
+    }
+}
+
+impl Partition {
+    /// Starts the sync that is due, unless a write or roll is out: then the producers and the log
+    /// end would not belong together.
+    pub(crate) fn start_sync(&mut self, cx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        let Some(open) = &mut self.open else { return };
+        if open.out.is_some() {
+            return;
+        }
+        let Some(plan) = open.state.marks.start_sync() else {
+            return;
+        };
+        let job = if plan.is_checkpoint && !open.are_snapshots_refused {
+            open.log.checkpoint_job(&open.state.producers, now_ms)
+        } else {
+            open.log.flush_job(now_ms)
+        };
+        self.run_writing(
+            "sync",
+            move |fs| job.run(fs),
+            cx,
+            move |outcome| LogSynced(FinishedSync { plan, outcome }),
+        );
+    }
+
+    fn log_synced(&mut self, finished: FinishedSync, cx: &mut Context<Self>) {
+        let FinishedSync { plan, outcome } = finished;
+        let Some(open) = &mut self.open else { return };
+        match outcome {
+            Ok(flushed) => {
+                assert!(
+                    flushed.end >= plan.up_to,
+                    "the log is synced up to {} only",
+                    flushed.end
+                );
+                open.log.flushed(flushed);
+                open.state.marks.finish_sync(plan);
+                if plan.is_checkpoint {
+                    open.are_snapshots_refused = false;
+                    open.state.checkpoints.recovery_point_moved();
+                }
+            }
+            // A directory that takes no new file: the records can be synced all the same.
+            Err(fault) if is_snapshot_refusal(&fault) && !open.are_snapshots_refused => {
+                slog::warn!(cx.log(), "producer snapshot refused"; "cause" => fault.to_string());
+                open.are_snapshots_refused = true;
+                open.state.marks.abort_sync();
+            }
+            // Pages that were dirty may be dropped and marked clean: the handle is not used again.
+            Err(fault) => self.give_up(&fault, cx),
+        }
+    }
+
+    /// Sends the checkpoint that is due to the log directory.
+    pub(crate) fn start_checkpoint(&mut self, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let Some(plan) = open.state.checkpoints.start(&open.state.marks) else {
+            return;
+        };
+        let checkpoint = CheckpointPartition {
+            partition: self.spec.id.clone(),
+            recovery_point: plan.recovery_point,
+            log_start: plan.log_start,
+            reply: cx.reply_port(CheckpointAnswered),
+        };
+        // A refusal comes back through the port as well.
+        if let Err(refused) = self.spec.checkpoint.try_tell(checkpoint) {
+            refused.message.undelivered(refused.why);
+        }
+    }
+
+    fn checkpoint_answered(&mut self, answer: CheckpointAnswer, cx: &mut Context<Self>) {
+        let cause = match answer {
+            Ok(Ok(_)) => return self.checkpoint_stored(cx),
+            Err(NoReply::NotDone(Undelivered::Full | Undelivered::Restarting)) => {
+                cx.tell_after(CHECKPOINT_RETRY_PAUSE, CheckpointRetryDue);
+                return;
+            }
+            Ok(Err(failed)) => failed.to_string(),
+            Err(no_reply) => no_reply.to_string(),
+        };
+        slog::warn!(cx.log(), "checkpoint failed"; "cause" => &cause);
+        let Some(open) = &mut self.open else { return };
+        for reply in open.state.checkpoints.failed() {
+            reply.send(Err(TrimRefused::Storage {
+                cause: cause.clone(),
+            }));
+        }
+        self.final_checkpoint_done(cx);
+    }
+
+    fn checkpoint_retry_due(&mut self, _: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.state.checkpoints.put_back();
+        }
+    }
+
+    fn checkpoint_stored(&mut self, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let (log_start, trims) = open.state.checkpoints.stored();
+        let has_moved = open.state.trimmed(log_start);
+        if has_moved {
+            if let Some(job) = open.log.trim_job(log_start) {
+                self.run_writing("trim", move |fs| job.run(fs), cx, SegmentsTrimmed);
+            }
+            self.tell_watchers(PartitionMoved::Changed);
+        }
+        let Some(open) = &self.open else { return };
+        let low_watermark = open.state.marks.log_start();
+        for reply in trims {
+            reply.send(Ok(LogTrimmed { low_watermark }));
+        }
+        self.final_checkpoint_done(cx);
+    }
+
+    fn segments_trimmed(&mut self, outcome: JobOutcome<SegmentsRemoved>, cx: &mut Context<Self>) {
+        match outcome {
+            Ok(removed) => slog::info!(cx.log(), "segments removed";
+                "segments" => removed.segment_count, "freed_bytes" => removed.freed_bytes),
+            // They are below the log start, which is stored: the next start removes them.
+            Err(fault) => {
+                slog::warn!(cx.log(), "segments not removed"; "cause" => fault.to_string())
+            }
+        }
+    }
+
+    /// Arms the timers that the state needs now. An idle partition has none, but for a rare look at
+    /// its producers.
+    pub(crate) fn arm_timers(&mut self, cx: &mut Context<Self>) {
+        let flush_ms = self.config.log.flush_ms;
+        let Some(open) = &mut self.open else { return };
+        if open.flush_timer.is_none() && open.state.marks.has_unsynced() && flush_ms < i64::MAX {
+            let pause = Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0));
+            open.flush_timer = Some(cx.tell_after(pause, FlushDue));
+        }
+        if open.expiry_timer.is_none() && !open.state.producers.is_empty() {
+            open.expiry_timer = Some(cx.tell_after(PRODUCER_EXPIRY_PERIOD, ProducerExpiryDue));
+        }
+    }
+
+    fn flush_due(&mut self, _: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.flush_timer = None;
+            open.state.marks.flush_due();
+        }
+    }
+
+    fn producer_expiry_due(&mut self, cx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        let Some(open) = &mut self.open else { return };
+        open.expiry_timer = None;
+        // While a round is out its undo records belong to the table as it is.
+        if !open.state.is_writing() {
+            let count = open.state.producers.expire(now_ms);
+            slog::debug!(cx.log(), "producers expired"; "count" => count);
+        }
+    }
+}
+
+/// True when the disk refused the snapshot's file, not the sync of the log.
+fn is_snapshot_refusal(fault: &JobFault) -> bool {
+    let JobFault::Log(kabuki_storage::LogFault::Io { path, .. }) = fault else {
+        return false;
+    };
+    fault.is_degrading() && !path.extension().is_some_and(|extension| extension == "log")
+}

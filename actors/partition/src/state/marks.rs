@@ -1,0 +1,286 @@
+//! The positions of a log as the partition decides them: log start, log end, what is on the medium,
+//! and the high watermark with the rule that says when it may move.
+
+use kabuki_protocol::ids::Offset;
+
+/// Bytes written since the last checkpoint after which the log is synced in the background, with a
+/// producer snapshot, and its recovery point moves. Bounds what a restart has to scan: 64 MiB are
+/// read and checked in about 20 ms from the page cache.
+pub(crate) const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// `flush.messages` of a log that is not synced before it answers.
+pub(crate) const FLUSH_MESSAGES_NEVER: i64 = i64::MAX;
+
+/// A sync that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SyncPlan {
+    /// What will be on the medium: all below this offset.
+    pub(crate) up_to: Offset,
+    /// True when a producer snapshot is written with it and the recovery point is stored after it.
+    pub(crate) is_checkpoint: bool,
+    bytes: u64,
+}
+
+/// Positions of one log. Invariants: log start <= high watermark <= written, synced <= written;
+/// none but `synced` (at a truncation) ever falls.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    log_start: Offset,
+    written: Offset,
+    synced: Offset,
+    high_watermark: Offset,
+    flush_messages: i64,
+    unsynced_bytes: u64,
+    uncheckpointed_bytes: u64,
+    sync: Option<SyncPlan>,
+    is_flush_due: bool,
+}
+
+impl Marks {
+    /// Positions after a recovery: everything in the log counts as committed (rule V11, one replica).
+    ///
+    /// The recovery has synced the log where `flush.messages` asks for it, so nothing that is shown
+    /// here can be lost that was not shown before.
+    pub(crate) fn recovered(
+        log_start: Offset,
+        log_end: Offset,
+        recovery_point: Offset,
+        unsynced_bytes: u64,
+        flush_messages: i64,
+    ) -> Self {
+        assert!(
+            log_start <= log_end,
+            "log start {log_start} is past the log end {log_end}"
+        );
+        Self {
+            log_start,
+            written: log_end,
+            synced: recovery_point.min(log_end),
+            high_watermark: log_end,
+            flush_messages,
+            unsynced_bytes,
+            uncheckpointed_bytes: unsynced_bytes,
+            sync: None,
+            is_flush_due: false,
+        }
+    }
+
+    pub(crate) fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// Offset after the last record in the file.
+    pub(crate) fn written(&self) -> Offset {
+        self.written
+    }
+
+    /// Offset after the last record that is on the medium.
+    pub(crate) fn synced(&self) -> Offset {
+        self.synced
+    }
+
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Without transactions every committed record is stable.
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub(crate) fn set_flush_messages(&mut self, flush_messages: i64) {
+        self.flush_messages = flush_messages;
+        self.advance();
+    }
+
+    /// Records reached the file. Returns true when the high watermark moved.
+    pub(crate) fn wrote(&mut self, log_end: Offset, bytes: u64) -> bool {
+        assert!(
+            log_end > self.written,
+            "log end {log_end} does not follow {}",
+            self.written
+        );
+        self.written = log_end;
+        self.unsynced_bytes += bytes;
+        self.uncheckpointed_bytes += bytes;
+        self.advance()
+    }
+
+    /// The log start moved. Returns false when it is there already.
+    pub(crate) fn trimmed(&mut self, log_start: Offset) -> bool {
+        assert!(
+            log_start <= self.high_watermark,
+            "log start {log_start} would pass the high watermark {}",
+            self.high_watermark
+        );
+        let has_moved = log_start > self.log_start;
+        self.log_start = self.log_start.max(log_start);
+        has_moved
+    }
+
+    /// `flush.ms` has passed since the first unsynced write.
+    pub(crate) fn flush_due(&mut self) {
+        self.is_flush_due = self.has_unsynced();
+    }
+
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.synced < self.written
+    }
+
+    /// The sync to start now, if any. To be asked only while no write is out, so that the producer
+    /// state of a checkpoint is that of the log end.
+    pub(crate) fn start_sync(&mut self) -> Option<SyncPlan> {
+        let is_checkpoint = self.uncheckpointed_bytes >= CHECKPOINT_BYTES;
+        let is_wanted = self.must_sync_first() || is_checkpoint || self.is_flush_due;
+        if self.sync.is_some() || !is_wanted {
+            return None;
+        }
+        self.is_flush_due = false;
+        let bytes = self.unsynced_bytes;
+        self.sync = Some(SyncPlan {
+            up_to: self.written,
+            is_checkpoint,
+            bytes,
+        });
+        self.sync
+    }
+
+    /// Everything below the plan's offset is on the medium. Returns true when the high watermark moved.
+    pub(crate) fn finish_sync(&mut self, plan: SyncPlan) -> bool {
+        assert_eq!(self.sync, Some(plan), "a sync ended that was not under way");
+        assert!(
+            plan.up_to >= self.synced,
+            "sync went back from {} to {}",
+            self.synced,
+            plan.up_to
+        );
+        self.sync = None;
+        self.synced = plan.up_to;
+        self.unsynced_bytes -= plan.bytes;
+        if plan.is_checkpoint {
+            self.uncheckpointed_bytes = self.unsynced_bytes;
+        }
+        // What this sync covers is committed, whatever was written since.
+        let committed = self.high_watermark.max(plan.up_to);
+        let has_moved = committed > self.high_watermark;
+        self.high_watermark = committed;
+        self.advance() || has_moved
+    }
+
+    /// The sync under way was refused before the log was synced; it is asked for again.
+    pub(crate) fn abort_sync(&mut self) {
+        self.sync = None;
+    }
+
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.sync.is_some()
+    }
+
+    /// The log was closed cleanly: all of it is on the medium.
+    pub(crate) fn closed(&mut self) {
+        self.synced = self.written;
+        self.unsynced_bytes = 0;
+        self.uncheckpointed_bytes = 0;
+        self.high_watermark = self.written;
+    }
+
+    /// True while `flush.messages` or more records are not on the medium: then neither an answer nor
+    /// a reader may see them (rule V11).
+    fn must_sync_first(&self) -> bool {
+        self.written.since(self.synced) >= self.flush_messages
+    }
+
+    fn advance(&mut self) -> bool {
+        if self.must_sync_first() || self.high_watermark == self.written {
+            return false;
+        }
+        assert!(
+            self.high_watermark < self.written,
+            "high watermark is past the log end"
+        );
+        self.high_watermark = self.written;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(flush_messages: i64) -> Marks {
+        Marks::recovered(Offset(0), Offset(10), Offset(10), 0, flush_messages)
+    }
+
+    #[test]
+    fn the_high_watermark_follows_the_write_when_no_flush_is_asked_for() {
+        let mut marks = marks(FLUSH_MESSAGES_NEVER);
+        assert!(marks.wrote(Offset(15), 100));
+        assert_eq!(marks.high_watermark(), Offset(15));
+        assert_eq!(marks.start_sync(), None);
+    }
+
+    #[test]
+    fn with_flush_messages_the_high_watermark_moves_only_after_the_sync() {
+        let mut marks = marks(1);
+        assert!(!marks.wrote(Offset(11), 100));
+        let plan = marks.start_sync().unwrap();
+        assert!(!plan.is_checkpoint);
+        assert_eq!(marks.start_sync(), None, "one sync at a time");
+
+        // Written while the sync is under way: not covered by it.
+        assert!(!marks.wrote(Offset(14), 100));
+        assert!(marks.finish_sync(plan));
+        assert_eq!(marks.high_watermark(), Offset(11));
+
+        let plan = marks.start_sync().unwrap();
+        assert_eq!(plan.up_to, Offset(14));
+        assert!(marks.finish_sync(plan));
+        assert_eq!(marks.high_watermark(), Offset(14));
+        assert_eq!(marks.start_sync(), None);
+    }
+
+    #[test]
+    fn fewer_records_than_flush_messages_are_shown_before_the_sync() {
+        let mut marks = marks(5);
+        assert!(marks.wrote(Offset(14), 100));
+        assert!(!marks.wrote(Offset(15), 100), "the fifth must wait");
+        assert_eq!(marks.high_watermark(), Offset(14));
+        let plan = marks.start_sync().unwrap();
+        assert!(marks.finish_sync(plan));
+        assert_eq!(marks.high_watermark(), Offset(15));
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_after_64_mib_and_counts_from_its_own_start() {
+        let mut marks = marks(FLUSH_MESSAGES_NEVER);
+        marks.wrote(Offset(11), CHECKPOINT_BYTES - 1);
+        assert_eq!(marks.start_sync(), None);
+        marks.wrote(Offset(12), 1);
+        let plan = marks.start_sync().unwrap();
+        assert!(plan.is_checkpoint);
+        marks.wrote(Offset(13), 7);
+        assert!(!marks.finish_sync(plan), "it was shown already");
+        assert_eq!(marks.synced(), Offset(12));
+        assert_eq!(marks.uncheckpointed_bytes, 7);
+    }
+
+    #[test]
+    fn flush_ms_syncs_only_what_is_dirty() {
+        let mut marks = marks(FLUSH_MESSAGES_NEVER);
+        marks.flush_due();
+        assert_eq!(marks.start_sync(), None);
+        marks.wrote(Offset(11), 1);
+        marks.flush_due();
+        let plan = marks.start_sync().unwrap();
+        marks.finish_sync(plan);
+        assert!(!marks.has_unsynced());
+    }
+
+    #[test]
+    fn a_trim_never_moves_the_log_start_back() {
+        let mut marks = marks(FLUSH_MESSAGES_NEVER);
+        assert!(marks.trimmed(Offset(7)));
+        assert!(!marks.trimmed(Offset(3)));
+        assert_eq!(marks.log_start(), Offset(7));
+    }
+}
