@@ -33,6 +33,8 @@ pub struct MetadataImage {
     pub(crate) brokers: BTreeMap<NodeId, Arc<BrokerImage>>,
     pub(crate) topics: ShardedMap<TopicName, Arc<TopicImage>>,
     pub(crate) topic_names: ShardedMap<TopicId, TopicName>,
+    /// Names that hold '.' or '_', under the name with '_' only: what collides (M10).
+    pub(crate) folded_names: ShardedMap<String, Vec<TopicName>>,
     pub(crate) broker_configs: BTreeMap<NodeId, Arc<ConfigOverrides>>,
     pub(crate) default_broker_configs: Arc<ConfigOverrides>,
     pub(crate) next_producer_id: ProducerId,
@@ -48,6 +50,7 @@ impl MetadataImage {
             brokers: BTreeMap::new(),
             topics: ShardedMap::default(),
             topic_names: ShardedMap::default(),
+            folded_names: ShardedMap::default(),
             broker_configs: BTreeMap::new(),
             default_broker_configs: Arc::default(),
             next_producer_id: ProducerId(0),
@@ -114,6 +117,14 @@ impl MetadataImage {
     /// Dynamic configuration of one broker (source 2); empty when it has none.
     pub fn broker_configs(&self, node: NodeId) -> Arc<ConfigOverrides> {
         self.broker_configs.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// As [`MetadataImage::broker_configs`], without taking part in its ownership.
+    pub fn broker_overrides(&self, node: NodeId) -> &ConfigOverrides {
+        static NONE: ConfigOverrides = ConfigOverrides::new();
+        self.broker_configs
+            .get(&node)
+            .map_or(&NONE, |configs| configs)
     }
 
     /// Dynamic configuration that every broker starts from (source 3).

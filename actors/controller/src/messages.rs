@@ -34,7 +34,7 @@ pub struct NewTopic {
     pub replication_factor: i16,
     /// Partition index and its replicas in order of preference; empty: the controller places them.
     pub assignments: Vec<(i32, Vec<NodeId>)>,
-    /// Overrides; a null value takes the default, as if the key were left out.
+    /// Overrides; one without value is refused.
     pub configs: Vec<(String, Option<String>)>,
 }
 

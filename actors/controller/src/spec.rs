@@ -17,6 +17,9 @@ pub struct ControllerSpec {
     pub cluster_id: String,
     /// The directory that holds `__cluster_metadata-0`.
     pub disk: Disk,
+    /// Whether a missing metadata log means a new cluster. True only where no log directory holds a
+    /// partition: beside partitions a missing log is a lost one, and an empty cluster would orphan them.
+    pub may_format: bool,
     /// Defaults for new topics, and which changes are allowed.
     pub config: Arc<BrokerConfig>,
     /// Called once when half-alive is worse than dead: the node must end with this code.
@@ -51,7 +54,8 @@ impl FailStop {
 pub fn spec(spec: ControllerSpec) -> (ChildSpec<Controller>, ImageWatch) {
     let (publisher, image) = watch::channel(Arc::new(MetadataImage::empty(&spec.cluster_id)));
     let publisher = Arc::new(publisher);
-    let child =
-        ChildSpec::new("controller", move || Controller::new(spec.clone(), publisher.clone()));
+    let child = ChildSpec::new("controller", move || {
+        Controller::new(spec.clone(), publisher.clone())
+    });
     (child, image)
 }

@@ -44,6 +44,12 @@ pub enum ConfigRefused {
         /// The key.
         key: String,
     },
+    /// A topic is created with a key that has no value.
+    #[error("configuration {key} has no value")]
+    NullValue {
+        /// The key.
+        key: String,
+    },
     /// APPEND or SUBTRACT on a key that is no list.
     #[error("configuration {key} is not a list, so entries can not be added or taken away")]
     NotAList {

@@ -3,7 +3,8 @@
 
 use super::check::{check_broker_value, check_topic_value};
 use super::key::{ConfigKey, ConfigKind, Synonym, broker_keys, topic_key, topic_keys};
-use crate::image::ConfigOverrides;
+use crate::broker_config::BrokerConfig;
+use crate::image::{ConfigOverrides, MetadataImage, TopicImage};
 
 /// Where a value comes from, with Kafka's codes of DescribeConfigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,9 +73,6 @@ pub struct ConfigLayers<'a> {
     pub static_broker: &'a ConfigOverrides,
 }
 
-/// The layer that does not apply.
-pub(crate) static NO_OVERRIDES: ConfigOverrides = ConfigOverrides::new();
-
 /// Whether a layer's value may be used: what no longer passes the rules is passed over.
 type Check = fn(&str, &str) -> bool;
 
@@ -87,6 +85,28 @@ fn is_broker_value(name: &str, value: &str) -> bool {
 }
 
 impl<'a> ConfigLayers<'a> {
+    /// The layers of a topic as the node of `config` sees them.
+    pub fn of_topic(
+        image: &'a MetadataImage,
+        topic: &'a TopicImage,
+        config: &'a BrokerConfig,
+    ) -> Self {
+        Self {
+            topic: Some(&topic.configs),
+            ..Self::of_broker(image, config)
+        }
+    }
+
+    /// The layers of the broker of `config`.
+    pub fn of_broker(image: &'a MetadataImage, config: &'a BrokerConfig) -> Self {
+        Self {
+            topic: None,
+            dynamic_broker: image.broker_overrides(config.node_id()),
+            dynamic_default: image.default_broker_configs(),
+            static_broker: config.values(),
+        }
+    }
+
     /// All topic keys as DescribeConfigs shows them. Rule A7; the caller filters keys and drops
     /// synonyms and documentation that were not asked for.
     pub fn describe_topic(&self) -> Vec<ConfigEntry> {

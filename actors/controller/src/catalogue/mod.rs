@@ -12,3 +12,5 @@ pub use check::{ConfigRefused, check_topic_configs};
 pub use key::{ConfigKey, ConfigKind, broker_key, broker_keys, topic_key, topic_keys};
 pub use layers::{ConfigEntry, ConfigLayers, ConfigSource, ConfigSynonym};
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
+
+pub(crate) use validator::list_entries;
