@@ -90,7 +90,11 @@ impl Partition {
         open.out = None;
         let recorded = outcome.and_then(|wrote| Ok(open.log.wrote(wrote)?));
         match recorded {
-            Ok(()) => open.wrote(),
+            Ok(()) => {
+                open.wrote();
+                // Before a read of the same wake-up can see it.
+                self.answer();
+            }
             Err(fault) => {
                 if let JobFault::Log(fault) = &fault {
                     open.log.write_failed(Some(fault));

@@ -44,7 +44,10 @@ impl Partition {
             Probe::Epoch => self.store_epoch_again(cx),
             Probe::Write => {
                 let dir = self.spec.dir.clone();
-                self.run_writing("probe", move |fs| write_probe(fs, &dir), cx, ProbeFinished);
+                let active = open.log.segments().last().map(|segment| segment.base);
+                let active = active.map(|base| dir.join(format!("{:020}.log", base.get())));
+                let probe = move |fs: &dyn FileSystem| write_probe(fs, &dir, active.as_deref());
+                self.run_writing("probe", probe, cx, ProbeFinished);
             }
         }
     }
@@ -58,16 +61,21 @@ impl Partition {
     }
 }
 
-/// Writes, syncs and removes a small file in the partition's directory.
-fn write_probe(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogFault> {
+/// Writes, syncs and removes a small file in the partition's directory, and opens the active segment
+/// for writing: the two ways in which an append can be refused.
+fn write_probe(fs: &dyn FileSystem, dir: &Path, active: Option<&Path>) -> Result<(), LogFault> {
     let path = dir.join(PROBE_FILE);
     let attempt = || {
         let file = fs.open(&path, OpenMode::Create)?;
         file.write_at(0, &[IoSlice::new(&[0; PROBE_BYTES])])?;
-        file.sync_data()
+        file.sync_data()?;
+        active.map_or(Ok(()), |active| {
+            fs.open(active, OpenMode::ReadWrite).map(drop)
+        })
     };
     let result = attempt();
-    // What is left of a failed attempt is removed too; if that fails, recovery does it.
+    // What is left of a failed attempt is removed too; if that fails, the next start does it. The
+    // file may not exist, so the first error is the one that tells.
     let removed = fs.remove_file(&path);
     result.and(removed).map_err(|source| LogFault::Io {
         operation: "probe",

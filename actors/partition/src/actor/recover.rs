@@ -4,17 +4,22 @@
 use std::path::PathBuf;
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
-use kabuki_runtime::{Context, EventKind, Handler, Message};
+use kabuki_runtime::{Context, EventKind, Handler, LOBBY_WAIT, Message};
 use kabuki_storage::checkpoint::{self, LOG_STARTS, RECOVERY_POINTS};
 use kabuki_storage::{
     FileSystem, Log, LogConfig, LogFault, OpenLog, PageCache, ProducerLimits, Recovered,
 };
 
-use super::jobs::{JobFault, JobOutcome, outcome, own_message};
+use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
 use super::probe::PROBE_FILE;
 use super::{Open, Partition, read};
 use crate::messages::PartitionFact;
 use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, RecoveredParts};
+
+tick! {
+    /// The recovery takes longer than a restart should: who waits is told so.
+    RecoveryLate => recovery_late;
+}
 
 own_message! {
     /// The pool has opened the log, or failed to.
@@ -59,6 +64,12 @@ impl Partition {
             open_log(fs, opening)
         });
         cx.spawn(running, |result| RecoveryFinished(outcome(result)));
+        cx.tell_after(LOBBY_WAIT, RecoveryLate);
+    }
+
+    /// From now on the handlers refuse what needs the log, as not done.
+    fn recovery_late(&mut self, cx: &mut Context<Self>) {
+        cx.release_data();
     }
 
     fn recovery_finished(&mut self, outcome: JobOutcome<Recovered>, cx: &mut Context<Self>) {

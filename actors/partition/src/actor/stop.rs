@@ -35,6 +35,12 @@ impl Handler<StopPartition> for Partition {
             stopping.delete |= order.delete;
             stopping.replies.push(order.reply);
         }
+        if let (true, Some(open)) = (order.delete, &mut self.open) {
+            // What has not been started is certainly not done.
+            for reply in open.state.take_appends() {
+                reply.refuse(Undelivered::Stopped);
+            }
+        }
     }
 }
 
@@ -55,12 +61,6 @@ impl Partition {
         let (Some(stopping), Some(open)) = (&self.stopping, &mut self.open) else {
             return;
         };
-        if stopping.delete {
-            // What has not been started is certainly not done.
-            for reply in open.state.take_appends() {
-                reply.refuse(Undelivered::Stopped);
-            }
-        }
         let is_idle = open.out.is_none() && !open.state.marks.is_syncing();
         if !is_idle || !open.state.has_no_appends() {
             return;

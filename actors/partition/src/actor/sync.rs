@@ -55,12 +55,12 @@ impl Handler<TrimLog> for Partition {
             let leader_epoch = open.state.leadership.epoch();
             return reply.send(Err(TrimRefused::NotLeader { leader_epoch }));
         }
-        if let Err((reply, why)) = open
-            .state
-            .checkpoints
-            .trim(before, reply, &open.state.marks)
-        {
-            reply.send(Err(why));
+        let state = &mut open.state;
+        match state.checkpoints.trim(before, reply, &state.marks) {
+            // A log start is never stored ahead of the log: synced first, if need be.
+            Ok(before) if before > state.marks.synced() => state.marks.flush_due(),
+            Ok(_) => {}
+            Err((reply, why)) => reply.send(Err(why)),
         }
     }
 }
@@ -106,6 +106,9 @@ impl Partition {
                     open.are_snapshots_refused = false;
                     open.state.checkpoints.recovery_point_moved();
                 }
+                open.state.checkpoints.synced();
+                // Before a read of the same wake-up can see it.
+                self.answer();
             }
             // A directory that takes no new file: the records can be synced all the same.
             Err(fault) if is_snapshot_refusal(&fault) && !open.are_snapshots_refused => {

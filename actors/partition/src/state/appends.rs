@@ -194,7 +194,7 @@ impl<T> Appends<T> {
     }
 
     /// The round is not in the file: the producers are as if it had never been. Returns all that was
-    /// in it, then what waited behind it, to be refused.
+    /// in it, to be refused.
     pub(crate) fn write_refused(&mut self, producers: &mut ProducerTable) -> Vec<T> {
         let round = self
             .round
@@ -203,8 +203,8 @@ impl<T> Appends<T> {
         for applied in round.applied.into_iter().rev() {
             producers.revert(applied);
         }
-        let placed = round.placed.into_iter().map(|placed| placed.ticket);
-        placed.chain(self.take_queue()).collect()
+        let placed = round.placed.into_iter();
+        placed.map(|placed| placed.ticket).collect()
     }
 }
 

@@ -46,13 +46,14 @@ impl<T> Checkpoints<T> {
         self.is_wanted
     }
 
-    /// Decides on a trim (rule L6); `before` -1 stands for the high watermark.
+    /// Decides on a trim (rule L6); `before` -1 stands for the high watermark. Returns the offset that
+    /// must be synced before it is stored.
     pub(crate) fn trim(
         &mut self,
         before: Offset,
         ticket: T,
         marks: &Marks,
-    ) -> Result<(), (T, TrimRefused)> {
+    ) -> Result<Offset, (T, TrimRefused)> {
         let high_watermark = marks.high_watermark();
         let before = if before == Offset::NONE {
             high_watermark
@@ -70,7 +71,12 @@ impl<T> Checkpoints<T> {
         }
         self.waiting.push(Trim { before, ticket });
         self.is_wanted = true;
-        Ok(())
+        Ok(before)
+    }
+
+    /// More of the log is on the medium: trims that waited for it can be stored.
+    pub(crate) fn synced(&mut self) {
+        self.is_wanted |= !self.waiting.is_empty();
     }
 
     /// The next request, if one is wanted and none is under way.
@@ -78,10 +84,10 @@ impl<T> Checkpoints<T> {
         if self.out.is_some() || !self.is_wanted {
             return None;
         }
-        let trimmed = self.waiting.iter().map(|trim| trim.before).max();
+        let recovery_point = marks.synced();
+        let due = self.waiting.iter().map(|trim| trim.before);
+        let trimmed = due.filter(|before| *before <= recovery_point).max();
         let log_start = trimmed.unwrap_or(Offset::ZERO).max(marks.log_start());
-        // A log that begins past its recovery point has nothing left to recover before its start.
-        let recovery_point = marks.synced().max(log_start);
         self.is_wanted = false;
         self.out = Some(CheckpointPlan {
             recovery_point,
@@ -142,35 +148,43 @@ mod tests {
     #[test]
     fn minus_one_trims_to_the_high_watermark() {
         let mut checkpoints = Checkpoints::new();
-        checkpoints.trim(Offset::NONE, 1, &marks()).unwrap();
-        let plan = checkpoints.start(&marks()).unwrap();
-        assert_eq!(
-            plan,
-            CheckpointPlan {
-                recovery_point: Offset(10),
-                log_start: Offset(10)
-            }
-        );
+        assert_eq!(checkpoints.trim(Offset::NONE, 1, &marks()), Ok(Offset(10)));
+    }
+
+    #[test]
+    fn a_log_start_is_not_stored_ahead_of_what_is_synced() {
+        let mut marks = marks();
+        let mut checkpoints = Checkpoints::new();
+        checkpoints.trim(Offset(9), "early", &marks).unwrap();
+        assert_eq!(checkpoints.start(&marks), Some(plan(8, 0)));
+        assert!(checkpoints.stored().1.is_empty());
+        assert_eq!(checkpoints.start(&marks), None);
+        marks.flush_due();
+        let sync = marks.start_sync().unwrap();
+        marks.finish_sync(sync);
+        checkpoints.synced();
+        assert_eq!(checkpoints.start(&marks), Some(plan(10, 9)));
+        assert_eq!(checkpoints.stored(), (Offset(9), vec!["early"]));
     }
 
     #[test]
     fn trims_that_come_while_a_request_is_out_go_with_the_next() {
         let mut checkpoints = Checkpoints::new();
         checkpoints.trim(Offset(5), "first", &marks()).unwrap();
-        let plan = checkpoints.start(&marks()).unwrap();
-        assert_eq!(
-            plan,
-            CheckpointPlan {
-                recovery_point: Offset(8),
-                log_start: Offset(5)
-            }
-        );
+        assert_eq!(checkpoints.start(&marks()), Some(plan(8, 5)));
         checkpoints.trim(Offset(3), "covered", &marks()).unwrap();
         checkpoints.trim(Offset(7), "next", &marks()).unwrap();
         assert_eq!(checkpoints.start(&marks()), None);
         assert_eq!(checkpoints.stored(), (Offset(5), vec!["first", "covered"]));
-        assert_eq!(checkpoints.start(&marks()).unwrap().log_start, Offset(7));
+        assert_eq!(checkpoints.start(&marks()), Some(plan(8, 7)));
         assert_eq!(checkpoints.failed(), vec!["next"]);
+    }
+
+    fn plan(recovery_point: i64, log_start: i64) -> CheckpointPlan {
+        CheckpointPlan {
+            recovery_point: Offset(recovery_point),
+            log_start: Offset(log_start),
+        }
     }
 
     #[test]

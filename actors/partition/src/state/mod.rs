@@ -169,7 +169,7 @@ impl<T: Tickets> PartitionState<T> {
         }
     }
 
-    /// The disk refused the round, and none of it is in the file: it is refused, with what waited.
+    /// The disk refused the round, and none of it is in the file: it is to be refused.
     pub(crate) fn write_refused(&mut self) -> Vec<T::Append> {
         self.appends.write_refused(&mut self.producers)
     }
@@ -213,3 +213,6 @@ impl<T: Tickets> PartitionState<T> {
         self.marks.trimmed(log_start)
     }
 }
+
+#[cfg(test)]
+mod tests;
