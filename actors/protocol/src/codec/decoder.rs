@@ -34,11 +34,13 @@ impl Decoder {
     }
 
     /// Bytes not read yet.
+    #[inline]
     pub fn left_bytes(&self) -> usize {
         self.end - self.position
     }
 
     /// True when everything has been read.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.left_bytes() == 0
     }
@@ -49,6 +51,7 @@ impl Decoder {
     }
 
     /// Moves past `count` bytes and returns where they start.
+    #[inline]
     fn advance(&mut self, count: usize) -> Result<usize, DecodeError> {
         let left_bytes = self.left_bytes();
         if count > left_bytes {
@@ -66,6 +69,7 @@ impl Decoder {
     /// Fails unless `count` values of at least `bytes_each` bytes can still follow.
     ///
     /// Called before anything is allocated for them.
+    #[inline]
     pub fn expect_elements(&self, count: usize, bytes_each: usize) -> Result<(), DecodeError> {
         if count > ELEMENTS_MAX {
             return Err(Malformed::Elements { count }.into());
@@ -83,49 +87,65 @@ impl Decoder {
     }
 
     /// The next `count` bytes, borrowed.
+    #[inline]
     pub fn read_slice(&mut self, count: usize) -> Result<&[u8], DecodeError> {
         let start = self.advance(count)?;
         Ok(&self.frame[start..start + count])
     }
 
     /// The next `count` bytes, sharing the frame's memory and keeping it alive.
+    #[inline]
     pub fn read_shared(&mut self, count: usize) -> Result<Bytes, DecodeError> {
         let start = self.advance(count)?;
         Ok(self.frame.slice(start..start + count))
     }
 
     /// The next `N` bytes by value.
+    #[inline]
     pub fn read_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let start = self.advance(N)?;
-        let mut array = [0; N];
-        array.copy_from_slice(&self.frame[start..start + N]);
-        Ok(array)
+        let bytes = self.frame[start..].first_chunk();
+        Ok(*bytes.expect("the position never passes the end of the frame"))
     }
 
     /// One signed byte.
+    #[inline]
     pub fn read_i8(&mut self) -> Result<i8, DecodeError> {
         self.read_array().map(i8::from_be_bytes)
     }
 
     /// Two bytes, signed.
+    #[inline]
     pub fn read_i16(&mut self) -> Result<i16, DecodeError> {
         self.read_array().map(i16::from_be_bytes)
     }
 
     /// Four bytes, signed.
+    #[inline]
     pub fn read_i32(&mut self) -> Result<i32, DecodeError> {
         self.read_array().map(i32::from_be_bytes)
     }
 
     /// Eight bytes, signed.
+    #[inline]
     pub fn read_i64(&mut self) -> Result<i64, DecodeError> {
         self.read_array().map(i64::from_be_bytes)
     }
 
     /// An unsigned varint of at most five bytes, seven bits each, lowest first.
+    #[inline]
     pub fn read_uvarint(&mut self) -> Result<u32, DecodeError> {
-        let mut value = 0_u32;
-        for shift in [0, 7, 14, 21, 28] {
+        let [first] = self.read_array()?;
+        if first < 0x80 {
+            return Ok(u32::from(first));
+        }
+        self.read_uvarint_after(first)
+    }
+
+    /// The rest of a varint whose first byte was not the last.
+    fn read_uvarint_after(&mut self, first: u8) -> Result<u32, DecodeError> {
+        let mut value = u32::from(first & 0x7f);
+        for shift in [7, 14, 21, 28] {
             let [byte] = self.read_array()?;
             let bits = u32::from(byte & 0x7f);
             if shift == 28 && byte > 0x0f {
@@ -140,6 +160,7 @@ impl Decoder {
     }
 
     /// The length in front of a nullable text, bytes or array in compact form.
+    #[inline]
     pub(super) fn read_compact_length(&mut self) -> Result<Option<usize>, DecodeError> {
         let length_plus_one = self.read_uvarint()?;
         Ok((length_plus_one as usize).checked_sub(1))
@@ -147,6 +168,7 @@ impl Decoder {
 
     /// A copied text of `length` bytes. Bad UTF-8 becomes U+FFFD, as Kafka does it; the copy keeps
     /// a name that outlives its request from holding the whole frame in memory.
+    #[inline]
     pub(super) fn read_text(&mut self, length: usize) -> Result<String, DecodeError> {
         if length > STRING_BYTES_MAX {
             return Err(Malformed::Text { bytes: length }.into());
@@ -159,11 +181,15 @@ impl Decoder {
     ///
     /// `read` sees a decoder that ends with the field; what it leaves unread is skipped. Of a tag
     /// that comes twice the last one counts.
+    #[inline]
     pub fn read_tagged_fields(
         &mut self,
         mut read: impl FnMut(u32, &mut Decoder) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         let count = self.read_uvarint()? as usize;
+        if count == 0 {
+            return Ok(());
+        }
         if count > TAGGED_FIELDS_MAX {
             return Err(Malformed::TaggedFields { count }.into());
         }

@@ -52,11 +52,13 @@ impl Encoder {
     }
 
     /// Appends bytes by copying them.
+    #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// Appends bytes by sharing them; short ones are copied.
+    #[inline]
     pub fn put_shared(&mut self, bytes: &Bytes) {
         if bytes.len() <= INLINE_BYTES_MAX {
             self.put_slice(bytes);
@@ -67,27 +69,35 @@ impl Encoder {
     }
 
     /// One signed byte.
+    #[inline]
     pub fn put_i8(&mut self, value: i8) {
         self.put_slice(&value.to_be_bytes());
     }
 
     /// Two bytes, big-endian.
+    #[inline]
     pub fn put_i16(&mut self, value: i16) {
         self.put_slice(&value.to_be_bytes());
     }
 
     /// Four bytes, big-endian.
+    #[inline]
     pub fn put_i32(&mut self, value: i32) {
         self.put_slice(&value.to_be_bytes());
     }
 
     /// Eight bytes, big-endian.
+    #[inline]
     pub fn put_i64(&mut self, value: i64) {
         self.put_slice(&value.to_be_bytes());
     }
 
     /// An unsigned varint, seven bits a byte, lowest first.
+    #[inline]
     pub fn put_uvarint(&mut self, value: u32) {
+        if value < 0x80 {
+            return self.buffer.push(value as u8);
+        }
         let (bytes, count) = uvarint(value);
         self.put_slice(&bytes[..count]);
     }

@@ -9,14 +9,17 @@ use crate::ids::TopicId;
 macro_rules! integer_field {
     ($($ty:ty: $bytes:literal $read:ident $put:ident,)*) => {$(
         impl Field for $ty {
+            #[inline]
             fn bytes_min(_: Form) -> usize {
                 $bytes
             }
 
+            #[inline]
             fn read(decoder: &mut Decoder, _: Form) -> Result<Self, DecodeError> {
                 decoder.$read()
             }
 
+            #[inline]
             fn write(&self, encoder: &mut Encoder, _: Form) -> Result<(), EncodeError> {
                 encoder.$put(*self);
                 Ok(())
@@ -34,14 +37,17 @@ integer_field! {
 
 /// One byte; anything but 0 reads as true.
 impl Field for bool {
+    #[inline]
     fn bytes_min(_: Form) -> usize {
         1
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, _: Form) -> Result<Self, DecodeError> {
         Ok(decoder.read_i8()? != 0)
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, _: Form) -> Result<(), EncodeError> {
         encoder.put_i8(i8::from(*self));
         Ok(())
@@ -50,14 +56,17 @@ impl Field for bool {
 
 /// Sixteen bytes as they are.
 impl Field for TopicId {
+    #[inline]
     fn bytes_min(_: Form) -> usize {
         16
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, _: Form) -> Result<Self, DecodeError> {
         decoder.read_array().map(Self)
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, _: Form) -> Result<(), EncodeError> {
         encoder.put_slice(&self.0);
         Ok(())
@@ -66,10 +75,12 @@ impl Field for TopicId {
 
 /// Text: a 16-bit length, or the compact one; -1 or 0 for null.
 impl Field for Option<String> {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         if form.is_flexible { 1 } else { 2 }
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         let length = if form.is_flexible {
             decoder.read_compact_length()?
@@ -79,6 +90,7 @@ impl Field for Option<String> {
         length.map(|length| decoder.read_text(length)).transpose()
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         match self {
             Some(text) => put_text(encoder, text, form),
@@ -95,19 +107,23 @@ impl Field for Option<String> {
 }
 
 impl Field for String {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         Option::<String>::bytes_min(form)
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         Option::<String>::read(decoder, form)?.ok_or(DecodeError::null(""))
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         put_text(encoder, self, form)
     }
 }
 
+#[inline]
 fn put_text(encoder: &mut Encoder, text: &str, form: Form) -> Result<(), EncodeError> {
     let length = text.len();
     if length > STRING_BYTES_MAX {
@@ -123,6 +139,7 @@ fn put_text(encoder: &mut Encoder, text: &str, form: Form) -> Result<(), EncodeE
 }
 
 /// Writes the 32-bit or compact length in front of bytes and arrays.
+#[inline]
 fn put_length(encoder: &mut Encoder, length: Option<usize>, form: Form) -> Result<(), EncodeError> {
     let Some(length) = length else {
         if form.is_flexible {
@@ -142,6 +159,7 @@ fn put_length(encoder: &mut Encoder, length: Option<usize>, form: Form) -> Resul
     Ok(())
 }
 
+#[inline]
 fn read_length(decoder: &mut Decoder, form: Form) -> Result<Option<usize>, DecodeError> {
     if form.is_flexible {
         decoder.read_compact_length()
@@ -152,16 +170,19 @@ fn read_length(decoder: &mut Decoder, form: Form) -> Result<Option<usize>, Decod
 
 /// Bytes and records: a 32-bit length, or the compact one. They share the frame's memory.
 impl Field for Option<Bytes> {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         if form.is_flexible { 1 } else { 4 }
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         read_length(decoder, form)?
             .map(|length| decoder.read_shared(length))
             .transpose()
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         put_length(encoder, self.as_ref().map(Bytes::len), form)?;
         if let Some(bytes) = self {
@@ -172,14 +193,17 @@ impl Field for Option<Bytes> {
 }
 
 impl Field for Bytes {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         Option::<Bytes>::bytes_min(form)
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         Option::<Bytes>::read(decoder, form)?.ok_or(DecodeError::null(""))
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         put_length(encoder, Some(self.len()), form)?;
         encoder.put_shared(self);
@@ -189,10 +213,12 @@ impl Field for Bytes {
 
 /// Arrays: a 32-bit count, or the compact one, then the elements.
 impl<T: Field> Field for Option<Vec<T>> {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         if form.is_flexible { 1 } else { 4 }
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         let Some(count) = read_length(decoder, form)? else {
             return Ok(None);
@@ -205,6 +231,7 @@ impl<T: Field> Field for Option<Vec<T>> {
         Ok(Some(elements))
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         match self {
             Some(elements) => elements.write(encoder, form),
@@ -214,14 +241,17 @@ impl<T: Field> Field for Option<Vec<T>> {
 }
 
 impl<T: Field> Field for Vec<T> {
+    #[inline]
     fn bytes_min(form: Form) -> usize {
         Option::<Vec<T>>::bytes_min(form)
     }
 
+    #[inline]
     fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
         Option::<Vec<T>>::read(decoder, form)?.ok_or(DecodeError::null(""))
     }
 
+    #[inline]
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
         put_length(encoder, Some(self.len()), form)?;
         self.iter()
