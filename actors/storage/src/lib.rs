@@ -31,11 +31,17 @@ pub mod disk;
 pub mod epochs;
 pub mod fault;
 pub mod file_system;
+mod index;
 pub mod log;
 pub mod log_dump;
 pub mod meta_properties;
 pub mod producers;
 pub mod real_fs;
+mod recovery;
+mod recovery_indexes;
+mod recovery_leftovers;
+mod recovery_scan;
+mod recovery_state;
 pub mod sim_fs;
 
 pub use clean_shutdown::CleanShutdown;

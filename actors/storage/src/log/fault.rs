@@ -86,6 +86,11 @@ impl LogFault {
         }
     }
 
+    /// True if the file it was tried on is not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// How the fault is to be treated; content that is wrong counts as [`FaultClass::Io`].
     pub fn class(&self) -> FaultClass {
         match self {

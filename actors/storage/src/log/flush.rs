@@ -1,0 +1,237 @@
+//! Making a log durable: flushes that run beside appends, checkpoints with a producer snapshot, and
+//! the clean end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kabuki_protocol::ids::Offset;
+
+use super::fault::LogFault;
+use super::open_files::SegmentHandles;
+use super::replace::replace_file;
+use super::{Busy, Log};
+use crate::epochs::{EPOCH_FILE, EpochCache};
+use crate::file_system::FileSystem;
+use crate::index::PendingEntries;
+use crate::producers::{ProducerTable, snapshot_file_name};
+
+/// A flush; see [`Log::flush_job`] and [`Log::checkpoint_job`].
+#[derive(Debug)]
+pub struct FlushJob {
+    dir: Arc<Path>,
+    end: Offset,
+    /// Segments with unsynced bytes, in order; the active one last, if it is among them.
+    dirty: Vec<(Offset, SegmentHandles)>,
+    active: Offset,
+    entries: PendingEntries,
+    snapshot: Option<Snapshot>,
+}
+
+/// A producer snapshot to write.
+#[derive(Debug)]
+struct Snapshot {
+    offset: Offset,
+    content: Vec<u8>,
+    /// Older snapshot inside the same segment, which this one replaces.
+    replaces: Option<Offset>,
+}
+
+/// All up to an offset is durable; goes to [`Log::flushed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushedLog {
+    /// First offset that is not known to be durable: the recovery point to store.
+    pub end: Offset,
+    snapshot: Option<Offset>,
+}
+
+impl FlushJob {
+    /// Syncs all that was dirty when the job was made. Blocks. After an error whose class
+    /// [ends the handle](crate::fault::FaultClass::ends_handle) the owner gives the log up: a second
+    /// try could report success for bytes that are lost.
+    pub fn run(self, fs: &dyn FileSystem) -> Result<FlushedLog, LogFault> {
+        let Self {
+            dir,
+            end,
+            dirty,
+            active,
+            entries,
+            snapshot,
+        } = self;
+        for (base, mut handles) in dirty {
+            if base == active {
+                handles.write_entries(fs, &dir, base, &entries)?;
+            }
+            match handles.sync(fs, &dir, base) {
+                // A trim that came in between took the segment away: nothing is left to sync.
+                Err(fault) if base != active && fault.is_gone() => {}
+                done => done?,
+            }
+        }
+        let snapshot_at = snapshot.as_ref().map(|snapshot| snapshot.offset);
+        if let Some(snapshot) = snapshot {
+            snapshot.write(fs, &dir)?;
+        }
+        Ok(FlushedLog {
+            end,
+            snapshot: snapshot_at,
+        })
+    }
+}
+
+impl Snapshot {
+    fn write(self, fs: &dyn FileSystem, dir: &Path) -> Result<(), LogFault> {
+        replace_file(fs, dir, &snapshot_file_name(self.offset), &self.content)?;
+        fs.sync_dir(dir).map_err(LogFault::io("checkpoint", dir))?;
+        if let Some(replaced) = self.replaces {
+            // Left behind it is harmless: the newest snapshot is the one that is used.
+            let _ = fs.remove_file(&dir.join(snapshot_file_name(replaced)));
+        }
+        Ok(())
+    }
+}
+
+/// The end of a log's use; see [`Log::close_job`].
+#[derive(Debug)]
+pub struct CloseJob {
+    flush: FlushJob,
+}
+
+impl CloseJob {
+    /// Finishes the indexes, writes the producer snapshot and syncs all. Blocks. The recovery point
+    /// to store is the returned end.
+    pub fn run(self, fs: &dyn FileSystem) -> Result<FlushedLog, LogFault> {
+        self.flush.run(fs)
+    }
+}
+
+/// A write of `leader-epoch-checkpoint`; see [`Log::epochs_job`].
+#[derive(Debug)]
+pub struct EpochsJob {
+    dir: Arc<Path>,
+    content: String,
+}
+
+impl EpochsJob {
+    /// Replaces the file in one step, synced. Blocks.
+    pub fn run(self, fs: &dyn FileSystem) -> Result<(), LogFault> {
+        replace_file(fs, &self.dir, EPOCH_FILE, self.content.as_bytes())?;
+        fs.sync_dir(&self.dir)
+            .map_err(LogFault::io("write epochs", &self.dir))
+    }
+}
+
+impl Log {
+    /// Bytes appended, or found past the recovery point, that no flush that has begun covers.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.unflushed_bytes
+    }
+
+    /// Offsets between the recovery point and the log end.
+    pub fn unflushed_records(&self) -> i64 {
+        self.log_end.since(self.recovery_point)
+    }
+
+    /// True if `flush.messages` or `flush.ms` asks for a flush now.
+    pub fn must_flush(&self, now_ms: i64) -> bool {
+        let unflushed = self.unflushed_records();
+        let waited_ms = now_ms.saturating_sub(self.flushed_ms);
+        unflushed >= self.config.flush_messages
+            || (unflushed > 0 && waited_ms >= self.config.flush_ms)
+    }
+
+    /// Makes all that is appended so far durable; appends may go on meanwhile.
+    pub fn flush_job(&mut self, now_ms: i64) -> FlushJob {
+        self.unflushed_bytes = 0;
+        self.flushed_ms = now_ms;
+        FlushJob {
+            dir: self.dir.clone(),
+            end: self.log_end,
+            dirty: self.dirty_segments(),
+            active: self.active.base,
+            entries: self.active.index.pending(),
+            snapshot: None,
+        }
+    }
+
+    /// As [`Log::flush_job`], and writes a producer snapshot, so that recovery replays only what
+    /// comes later. Called every 64 MiB. `producers` are those after the last batch in the log.
+    pub fn checkpoint_job(&mut self, producers: &ProducerTable, now_ms: i64) -> FlushJob {
+        let snapshot = self.snapshot_of(producers);
+        FlushJob {
+            snapshot,
+            ..self.flush_job(now_ms)
+        }
+    }
+
+    /// Takes note of a flush: the recovery point moves, never back.
+    pub fn flushed(&mut self, flushed: FlushedLog) {
+        let FlushedLog { end, snapshot } = flushed;
+        assert!(
+            end <= self.log_end,
+            "flushed to {end} past the log end {}",
+            self.log_end
+        );
+        self.recovery_point = self.recovery_point.max(end);
+        self.snapshot = self.snapshot.max(snapshot);
+        let dirty = self.segment_of(self.recovery_point);
+        self.files.synced_before(self.segment_at(dirty).base);
+    }
+
+    /// Ends the use of the log cleanly: indexes get their last entry, and a snapshot at the log end
+    /// saves the next opening the replay. A log that was not touched since it was opened or flushed
+    /// costs nothing.
+    ///
+    /// # Panics
+    /// Panics while a job is out.
+    pub fn close_job(&mut self, producers: &ProducerTable) -> CloseJob {
+        assert_eq!(self.busy, None, "close while a job is out");
+        self.busy = Some(Busy::Close);
+        if self.log_end > self.recovery_point {
+            self.active.index.finish();
+        }
+        let snapshot = self.snapshot_of(producers);
+        let flushed_ms = self.flushed_ms;
+        CloseJob {
+            flush: FlushJob {
+                snapshot,
+                ..self.flush_job(flushed_ms)
+            },
+        }
+    }
+
+    /// Writes the epoch file.
+    pub fn epochs_job(&self, epochs: &EpochCache) -> EpochsJob {
+        EpochsJob {
+            dir: self.dir.clone(),
+            content: epochs.encode(),
+        }
+    }
+
+    /// A snapshot at the log end, unless there is one.
+    fn snapshot_of(&self, producers: &ProducerTable) -> Option<Snapshot> {
+        if self.snapshot == Some(self.log_end) {
+            return None;
+        }
+        // Snapshots at the start of a segment stay as long as the segment does (rule I10).
+        let replaces = self.snapshot.filter(|offset| *offset > self.active.base);
+        Some(Snapshot {
+            offset: self.log_end,
+            content: producers.encode_snapshot(),
+            replaces,
+        })
+    }
+
+    /// The segments that hold offsets from the recovery point on, with their open handles.
+    fn dirty_segments(&self) -> Vec<(Offset, SegmentHandles)> {
+        if self.recovery_point == self.log_end && !self.active.index.has_pending() {
+            return Vec::new();
+        }
+        let first = self.segment_of(self.recovery_point);
+        let sealed = self.sealed.iter().skip(first);
+        let mut dirty: Vec<_> = sealed
+            .map(|segment| (segment.base, self.files.unsynced(segment.base)))
+            .collect();
+        dirty.push((self.active.base, self.files.active.clone()));
+        dirty
+    }
+}

@@ -1,0 +1,477 @@
+//! Opens a log: settles what lies before the recovery point without reading it, scans what lies behind,
+//! cuts a torn tail, and brings indexes, epochs and producers into agreement with the batches.
+
+use std::collections::VecDeque;
+use std::io;
+
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
+
+use crate::epochs::EpochCache;
+use crate::file_system::{DirEntry, FileSystem, OpenMode};
+use crate::index::{IndexTail, relative};
+use crate::log::{
+    ActiveSegment, BadBatch, HeaderWalk, Log, LogFault, LogParts, METADATA_FILE, OpenLog,
+    PageCache, Recovered, RecoveryReport, SealedSegment, SegmentFile, base_in_name,
+    create_segment_files, parse_metadata, remove_segment, write_metadata,
+};
+use crate::recovery_indexes::{IndexLengths, check_sealed, settle, write_tail};
+use crate::recovery_leftovers as leftovers;
+use crate::recovery_scan::{BadPlace, LogReader};
+use crate::recovery_state::{load_epochs, load_producers, store_epochs};
+
+/// Largest `partition.metadata` that is read.
+const METADATA_BYTES_MAX: u64 = 1024;
+
+/// A segment as the directory lists it.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    segment: SealedSegment,
+    lengths: IndexLengths,
+}
+
+/// A segment that was read past the recovery point.
+struct Scanned {
+    segment: SealedSegment,
+    tail: IndexTail,
+    /// Offset behind its last batch.
+    end: Offset,
+}
+
+struct Recovery<'a> {
+    fs: &'a dyn FileSystem,
+    open: &'a OpenLog,
+    report: RecoveryReport,
+    epochs: EpochCache,
+}
+
+/// Opens the log in the directory that `open` names.
+pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, LogFault> {
+    let entries = list(fs, &open)?;
+    let leftovers = leftovers::clear(fs, &open.dir, &entries)?;
+    let entries = if leftovers > 0 {
+        list(fs, &open)?
+    } else {
+        entries
+    };
+    let mut found = find_segments(fs, &open, &entries)?;
+    check_metadata(fs, &open, &found)?;
+    let report = RecoveryReport {
+        leftovers,
+        ..RecoveryReport::default()
+    };
+    let mut recovery = Recovery {
+        fs,
+        open: &open,
+        report,
+        epochs: EpochCache::default(),
+    };
+    recovery.drop_trimmed(&mut found)?;
+
+    let after = found.partition_point(|found| found.segment.base <= open.recovery_point);
+    let first_scanned = after.saturating_sub(1);
+    let settled = &found[..first_scanned];
+    let segments: Vec<_> = found.iter().map(|found| found.segment).collect();
+    let (epochs, is_stored) = load_epochs(fs, &open.dir, &segments, open.recovery_point)?;
+    recovery.epochs = epochs;
+    let stored = is_stored.then(|| recovery.epochs.clone());
+
+    let mut scanned = recovery.scan(&found[first_scanned..])?;
+    // Segments before the recovery point were synced, but an unclean end is reason to look.
+    let is_thorough = recovery.report.scanned_bytes > 0 || recovery.report.cut_at.is_some();
+    for found in settled {
+        let interval_bytes = open.config.index_interval_bytes;
+        let dir = &open.dir;
+        let rebuilt = check_sealed(
+            fs,
+            dir,
+            found.segment,
+            interval_bytes,
+            found.lengths,
+            is_thorough,
+        )?;
+        recovery.report.rebuilt_indexes += usize::from(rebuilt);
+    }
+    let mut sealed: VecDeque<_> = settled.iter().map(|found| found.segment).collect();
+    let last = scanned.pop().expect("at least one segment is scanned");
+    sealed.extend(scanned.iter().map(|scanned| scanned.segment));
+    recovery.finish(sealed, last, stored)
+}
+
+fn list(fs: &dyn FileSystem, open: &OpenLog) -> Result<Vec<DirEntry>, LogFault> {
+    fs.list(&open.dir).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LogFault::NoLog {
+            dir: open.dir.clone(),
+        },
+        _ => LogFault::io("open log", &open.dir)(error),
+    })
+}
+
+/// The segments of the directory in order. Index files without a log are removed.
+fn find_segments(
+    fs: &dyn FileSystem,
+    open: &OpenLog,
+    entries: &[DirEntry],
+) -> Result<Vec<Found>, LogFault> {
+    let length_of = |base: Offset, kind: SegmentFile| {
+        let path = kind.path(&open.dir, base);
+        let name = path.file_name().and_then(|name| name.to_str());
+        entries
+            .iter()
+            .find(|entry| Some(entry.name.as_str()) == name)
+            .map(|entry| entry.bytes)
+    };
+    let mut found: Vec<Found> = Vec::new();
+    for entry in entries {
+        if let Some(base) = base_in_name(&entry.name, SegmentFile::Log.suffix()) {
+            let offsets = length_of(base, SegmentFile::OffsetIndex);
+            let times = length_of(base, SegmentFile::TimeIndex);
+            let segment = SealedSegment {
+                base,
+                bytes: entry.bytes,
+            };
+            found.push(Found {
+                segment,
+                lengths: IndexLengths { offsets, times },
+            });
+        }
+    }
+    found.sort_unstable_by_key(|found| found.segment.base);
+    for entry in entries {
+        let indexes = [
+            SegmentFile::OffsetIndex,
+            SegmentFile::TimeIndex,
+            SegmentFile::TxnIndex,
+        ];
+        let base = indexes
+            .iter()
+            .find_map(|kind| base_in_name(&entry.name, kind.suffix()));
+        let is_orphan =
+            base.is_some_and(|base| found.iter().all(|found| found.segment.base != base));
+        if is_orphan {
+            let path = open.dir.join(&entry.name);
+            fs.remove_file(&path)
+                .map_err(LogFault::io("remove orphan index", &path))?;
+        }
+    }
+    Ok(found)
+}
+
+/// Checks whose directory it is, and that it is a log at all.
+fn check_metadata(fs: &dyn FileSystem, open: &OpenLog, found: &[Found]) -> Result<(), LogFault> {
+    let no_log = || LogFault::NoLog {
+        dir: open.dir.clone(),
+    };
+    let path = open.dir.join(METADATA_FILE);
+    let malformed = |reason| LogFault::Malformed {
+        path: path.clone(),
+        reason,
+    };
+    let content = match fs.read_whole(&path, METADATA_BYTES_MAX) {
+        Ok(content) => content,
+        // Directories of old brokers have none; one that holds records is taken for what it is.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match found.iter().any(|found| found.segment.bytes > 0) {
+                true => write_metadata(fs, &open.dir, open.topic_id),
+                false => Err(no_log()),
+            };
+        }
+        Err(error) => return Err(LogFault::io("open log", &path)(error)),
+    };
+    let text = std::str::from_utf8(&content).map_err(|_| malformed("not UTF-8"))?;
+    let topic_id = parse_metadata(text).map_err(malformed)?;
+    if topic_id != open.topic_id {
+        let (dir, expected) = (open.dir.clone(), open.topic_id);
+        return Err(LogFault::ForeignTopic {
+            dir,
+            found: topic_id,
+            expected,
+        });
+    }
+    if found.is_empty() {
+        Err(no_log())
+    } else {
+        Ok(())
+    }
+}
+
+impl Recovery<'_> {
+    /// Removes segments that a trim was to remove.
+    fn drop_trimmed(&mut self, found: &mut Vec<Found>) -> Result<(), LogFault> {
+        while found.len() > 1 && found[1].segment.base <= self.open.log_start {
+            remove_segment(self.fs, &self.open.dir, found[0].segment.base)?;
+            found.remove(0);
+            self.report.leftovers += 1;
+        }
+        Ok(())
+    }
+
+    /// Scans segments from the recovery point on, up to the end or to where the log is cut.
+    fn scan(&mut self, found: &[Found]) -> Result<Vec<Scanned>, LogFault> {
+        let mut scanned: Vec<Scanned> = Vec::new();
+        for (index, next) in found.iter().enumerate() {
+            let later = &found[index + 1..];
+            if let Some(last) = scanned.last() {
+                let end = last.end;
+                let base = next.segment.base;
+                if base < end && next.segment.bytes == 0 {
+                    // A roll that failed half-way left it.
+                    remove_segment(self.fs, &self.open.dir, base)?;
+                    self.report.leftovers += 1;
+                    continue;
+                }
+                // Compaction leaves gaps, but only in what is synced.
+                let is_gap = base > end && end >= self.open.recovery_point;
+                if base < end || is_gap {
+                    if base < end || self.open.page_cache == PageCache::Kept {
+                        return Err(self.gap(base, end));
+                    }
+                    self.remove_segments(&found[index..], end)?;
+                    break;
+                }
+            }
+            let (mut segment, bad) = self.scan_segment(next.segment)?;
+            if let Some(bad) = bad {
+                self.cut(next.segment, bad, segment.end, later)?;
+                segment.segment.bytes = bad.position;
+            }
+            let is_last = later.is_empty() || bad.is_some();
+            if !is_last {
+                segment.tail.finish();
+            }
+            let SealedSegment { base, .. } = segment.segment;
+            let changed = write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
+            self.report.rebuilt_indexes += usize::from(changed);
+            scanned.push(segment);
+            if bad.is_some() {
+                break;
+            }
+        }
+        Ok(scanned)
+    }
+
+    fn gap(&self, found: Offset, expected: Offset) -> LogFault {
+        let path = SegmentFile::Log.path(&self.open.dir, found);
+        let reason = BadBatch::Gap { found, expected };
+        LogFault::CorruptBatch {
+            path,
+            position: 0,
+            offset: expected,
+            reason,
+        }
+    }
+
+    /// Reads one segment from the recovery point on.
+    fn scan_segment(
+        &mut self,
+        segment: SealedSegment,
+    ) -> Result<(Scanned, Option<BadPlace>), LogFault> {
+        let SealedSegment { base, bytes } = segment;
+        let OpenLog {
+            dir,
+            recovery_point,
+            config,
+            ..
+        } = self.open;
+        let path = SegmentFile::Log.path(dir, base);
+        let log = self
+            .fs
+            .open(&path, OpenMode::Read)
+            .map_err(LogFault::io("recover", &path))?;
+        let interval_bytes = config.index_interval_bytes;
+        let settled = settle(
+            self.fs,
+            dir,
+            segment,
+            log.as_ref(),
+            interval_bytes,
+            *recovery_point,
+        )?;
+        let (mut tail, mut end) = (settled.tail, settled.expected);
+        let mut scanned_to = settled.position;
+        let epochs = &mut self.epochs;
+        let mut reader = LogReader::new(log.as_ref(), &path, bytes);
+        let bad = reader.scan(settled.position, settled.expected, |batch| {
+            let header = &batch.header;
+            let (first, last) = (header.base_offset, header.last_offset());
+            if relative(base, last).is_none() {
+                return Err(BadBatch::Offsets {
+                    base: first,
+                    last,
+                    expected: base,
+                });
+            }
+            tail.note(batch.position, last, header.max_timestamp);
+            note_epoch(epochs, header.partition_leader_epoch, first);
+            end = last.next();
+            scanned_to = batch.end();
+            Ok(())
+        })?;
+        self.report.scanned_bytes += scanned_to - settled.position;
+        Ok((Scanned { segment, tail, end }, bad))
+    }
+
+    /// Cuts the log at a bad place if that may be done: nothing valid follows, or what follows was
+    /// never synced and pages before it were lost with the machine.
+    fn cut(
+        &mut self,
+        segment: SealedSegment,
+        bad: BadPlace,
+        end: Offset,
+        later: &[Found],
+    ) -> Result<(), LogFault> {
+        let SealedSegment { base, bytes } = segment;
+        let path = SegmentFile::Log.path(&self.open.dir, base);
+        let log = self.fs.open(&path, OpenMode::ReadWrite);
+        let log = log.map_err(LogFault::io("recover", &path))?;
+        let after = LogReader::new(log.as_ref(), &path, bytes).aftermath(bad, end)?;
+        let is_file_cut = matches!(
+            bad.reason,
+            BadBatch::ShortHeader { .. } | BadBatch::Length { .. }
+        );
+        let has_valid = after.has_valid_batch || self.any_valid(later)?;
+        let is_lost_page =
+            after.has_hole || (is_file_cut && !after.has_valid_batch && !later.is_empty());
+        let may_cut = self.open.page_cache == PageCache::MayBeLost
+            && is_lost_page
+            && end >= self.open.recovery_point;
+        if has_valid && !may_cut {
+            let BadPlace { position, reason } = bad;
+            return Err(LogFault::CorruptBatch {
+                path,
+                position,
+                offset: end,
+                reason,
+            });
+        }
+        // Later segments go first: cut the other way round, a crash would leave a hole.
+        self.remove_segments(later, end)?;
+        let cut = log.set_len(bad.position).and_then(|()| log.sync_data());
+        cut.map_err(LogFault::io("cut torn tail", &path))?;
+        self.report.cut_bytes += bytes - bad.position;
+        Ok(())
+    }
+
+    fn any_valid(&self, later: &[Found]) -> Result<bool, LogFault> {
+        for Found { segment, .. } in later {
+            let path = SegmentFile::Log.path(&self.open.dir, segment.base);
+            let log = self.fs.open(&path, OpenMode::Read);
+            let log = log.map_err(LogFault::io("recover", &path))?;
+            let mut is_valid = false;
+            let mut reader = LogReader::new(log.as_ref(), &path, segment.bytes);
+            reader.scan(0, segment.base, |_| {
+                is_valid = true;
+                // One is enough: the refusal only ends the scan.
+                Err(BadBatch::Records)
+            })?;
+            if is_valid {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes segments behind the place where the log ends now.
+    fn remove_segments(&mut self, later: &[Found], end: Offset) -> Result<(), LogFault> {
+        for found in later.iter().rev() {
+            remove_segment(self.fs, &self.open.dir, found.segment.base)?;
+            self.report.cut_bytes += found.segment.bytes;
+        }
+        if !later.is_empty() {
+            let dir = &self.open.dir;
+            self.fs
+                .sync_dir(dir)
+                .map_err(LogFault::io("cut torn tail", dir))?;
+        }
+        self.report.cut_at = Some(end);
+        Ok(())
+    }
+
+    /// Puts the log together once its batches are known.
+    fn finish(
+        mut self,
+        mut sealed: VecDeque<SealedSegment>,
+        last: Scanned,
+        stored: Option<EpochCache>,
+    ) -> Result<Recovered, LogFault> {
+        let OpenLog {
+            dir,
+            recovery_point,
+            config,
+            now_ms,
+            ..
+        } = self.open;
+        let mut log_end = last.end;
+        let first = sealed
+            .front()
+            .map_or(last.segment.base, |segment| segment.base);
+        let log_start = self.open.log_start.max(first);
+        if *recovery_point > log_end {
+            self.report.ends_before_recovery_point = Some(log_end);
+        }
+        let mut active = ActiveSegment {
+            bytes: last.segment.bytes,
+            index: last.tail,
+            first_timestamp: self.first_timestamp(last.segment)?,
+            ..ActiveSegment::new(last.segment.base, config.index_interval_bytes, *now_ms)
+        };
+        if log_start > log_end {
+            // All that was left had been deleted by its users; the offsets go on behind it.
+            for segment in sealed.drain(..).chain([active.sealed()]) {
+                remove_segment(self.fs, dir, segment.base)?;
+            }
+            create_segment_files(self.fs, dir, log_start)?;
+            self.fs
+                .sync_dir(dir)
+                .map_err(LogFault::io("open log", dir))?;
+            active = ActiveSegment::new(log_start, config.index_interval_bytes, *now_ms);
+            log_end = log_start;
+        }
+        self.epochs.truncate_from_end(log_end);
+        self.epochs.truncate_from_start(log_start);
+        if stored.as_ref() != Some(&self.epochs) {
+            store_epochs(self.fs, dir, &self.epochs)?;
+        }
+        let segments: Vec<_> = sealed.iter().copied().chain([active.sealed()]).collect();
+        let replayed = load_producers(self.fs, self.open, &segments, log_end)?;
+        self.report.replayed_batches = replayed.batches;
+        let parts = LogParts {
+            open: self.open.clone(),
+            log_start,
+            log_end,
+            recovery_point: (*recovery_point).min(log_end),
+            sealed,
+            active,
+            unflushed_bytes: self.report.scanned_bytes,
+            snapshot: replayed.snapshot,
+        };
+        let Recovery { report, epochs, .. } = self;
+        let log = Log::from_parts(parts);
+        Ok(Recovered {
+            log,
+            epochs,
+            producers: replayed.producers,
+            report,
+        })
+    }
+
+    /// Largest timestamp of the first batch of a segment.
+    fn first_timestamp(&self, segment: SealedSegment) -> Result<Option<i64>, LogFault> {
+        let SealedSegment { base, bytes } = segment;
+        let path = SegmentFile::Log.path(&self.open.dir, base);
+        let log = self
+            .fs
+            .open(&path, OpenMode::Read)
+            .map_err(LogFault::io("open log", &path))?;
+        let first = HeaderWalk::new(log.as_ref(), 0, bytes, base).next_batch();
+        let first = first.map_err(|fault| fault.of(path))?;
+        Ok(first.map(|batch| batch.header.max_timestamp))
+    }
+}
+
+/// Takes note of the epoch of a batch: the first batch of an epoch begins it.
+pub(crate) fn note_epoch(epochs: &mut EpochCache, epoch: LeaderEpoch, start: Offset) {
+    let is_newer = epochs.latest().is_none_or(|latest| latest.epoch < epoch);
+    if !epoch.is_none() && !start.is_none() && is_newer {
+        epochs.assign(epoch, start);
+    }
+}
