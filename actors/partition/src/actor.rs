@@ -67,6 +67,7 @@ pub(crate) struct Open {
     flush_timer: Option<Timer>,
     expiry_timer: Option<Timer>,
     probe_timer: Option<Timer>,
+    sync_retry: Option<Timer>,
     is_suspect_told: bool,
     are_snapshots_refused: bool,
 }

@@ -88,19 +88,19 @@ impl Partition {
     fn round_written(&mut self, outcome: JobOutcome<Wrote>, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         open.out = None;
-        let recorded = outcome.and_then(|wrote| Ok(open.log.wrote(wrote)?));
-        match recorded {
-            Ok(()) => {
+        match outcome {
+            Ok(wrote) => {
+                open.log.wrote(wrote);
                 open.wrote();
                 // Before a read of the same wake-up can see it.
                 self.answer();
             }
             Err(fault) => {
-                if let JobFault::Log(fault) = &fault {
-                    open.log.write_failed(Some(fault));
-                } else {
-                    open.log.write_failed(None);
-                }
+                let at_file = match &fault {
+                    JobFault::Log(fault) => Some(fault),
+                    JobFault::Disk(_) => None,
+                };
+                open.log.write_failed(at_file);
                 self.write_failed(fault, cx);
             }
         }

@@ -89,11 +89,10 @@ impl Handler<ReadRecords> for Partition {
             Ok(ReadPlan::Answer(answer)) => return reply.send(Ok(answer)),
             Ok(ReadPlan::Files { up_to }) => up_to,
         };
-        let fs = self.spec.disk.fs();
-        match open
+        let plan = open
             .log
-            .read(fs, fetch_offset, up_to, bytes_max, must_return_one)
-        {
+            .read(fetch_offset, up_to, bytes_max, must_return_one);
+        match plan {
             Ok(FilePlan::Ready(records)) => reply.send(Ok(open.state.read_answer(records, None))),
             Ok(FilePlan::Empty) => {
                 reply.send(Ok(open.state.read_answer(bytes::Bytes::new(), None)));
@@ -253,6 +252,10 @@ impl Partition {
                 Ok(done) => {
                     let records = open.log.finish_read(done);
                     Ok(open.state.read_answer(records, None))
+                }
+                // The segment was trimmed away while the read waited.
+                Err(_) if fetch_offset < open.state.marks.log_start() => {
+                    Err(open.state.out_of_range(fetch_offset))
                 }
                 Err(fault) => Err(ReadRefused::Storage {
                     fetch_offset,

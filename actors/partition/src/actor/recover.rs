@@ -140,6 +140,7 @@ impl Partition {
             flush_timer: None,
             expiry_timer: None,
             probe_timer: None,
+            sync_retry: None,
             is_suspect_told: false,
             are_snapshots_refused: false,
         });

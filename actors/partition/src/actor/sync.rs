@@ -10,13 +10,16 @@ use kabuki_storage::log::SegmentsRemoved;
 use super::Partition;
 use super::jobs::{CheckpointAnswer, JobFault, JobOutcome, own_message, tick};
 use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
-use crate::state::SyncPlan;
+use crate::state::{Probe, SyncPlan};
 
 /// How often producers that fell silent are forgotten, while there are any (rule I9).
 const PRODUCER_EXPIRY_PERIOD: Duration = Duration::from_secs(600);
 
 /// Pause before a checkpoint is sent again that the log directory had no room for.
 const CHECKPOINT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause before a refused sync is tried again.
+const SYNC_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A sync that has ended.
 pub(crate) struct FinishedSync {
@@ -38,6 +41,8 @@ tick! {
     FlushDue => flush_due;
     /// Producers are to be looked through.
     ProducerExpiryDue => producer_expiry_due;
+    /// A sync that was refused is to be tried again.
+    SyncRetryDue => sync_retry_due;
     /// A checkpoint is to be sent again.
     CheckpointRetryDue => checkpoint_retry_due;
 }
@@ -71,7 +76,7 @@ impl Partition {
     pub(crate) fn start_sync(&mut self, cx: &mut Context<Self>) {
         let now_ms = self.now_ms();
         let Some(open) = &mut self.open else { return };
-        if open.out.is_some() {
+        if open.out.is_some() || open.sync_retry.is_some() {
             return;
         }
         let Some(plan) = open.state.marks.start_sync() else {
@@ -110,14 +115,29 @@ impl Partition {
                 // Before a read of the same wake-up can see it.
                 self.answer();
             }
-            // A directory that takes no new file: the records can be synced all the same.
-            Err(fault) if is_snapshot_refusal(&fault) && !open.are_snapshots_refused => {
-                slog::warn!(cx.log(), "producer snapshot refused"; "cause" => fault.to_string());
-                open.are_snapshots_refused = true;
-                open.state.marks.abort_sync();
-            }
+            Err(fault) if is_refused_beside_log(&fault) => self.sync_refused(&fault, cx),
             // Pages that were dirty may be dropped and marked clean: the handle is not used again.
             Err(fault) => self.give_up(&fault, cx),
+        }
+    }
+
+    /// The directory takes no snapshot, or no index entries: the records are synced without them now,
+    /// or tried again later.
+    fn sync_refused(&mut self, fault: &JobFault, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        slog::warn!(cx.log(), "sync refused"; "cause" => fault.to_string());
+        open.state.marks.abort_sync();
+        if !std::mem::replace(&mut open.are_snapshots_refused, true) {
+            return;
+        }
+        open.sync_retry = Some(cx.tell_after(SYNC_RETRY_PAUSE, SyncRetryDue));
+        // Appends that wait for the sync are not joined by more.
+        self.degrade(fault.to_string(), Probe::Write, cx);
+    }
+
+    fn sync_retry_due(&mut self, _: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.sync_retry = None;
         }
     }
 
@@ -227,10 +247,13 @@ impl Partition {
     }
 }
 
-/// True when the disk refused the snapshot's file, not the sync of the log.
-fn is_snapshot_refusal(fault: &JobFault) -> bool {
+/// True when the disk refused a file beside the log, and the log's own handle is as good as before.
+fn is_refused_beside_log(fault: &JobFault) -> bool {
     let JobFault::Log(kabuki_storage::LogFault::Io { path, .. }) = fault else {
-        return false;
+        return matches!(
+            fault,
+            JobFault::Disk(kabuki_storage::DiskFault::QueueFull { .. })
+        );
     };
-    fault.is_degrading() && !path.extension().is_some_and(|extension| extension == "log")
+    fault.is_degrading() && path.extension().is_none_or(|extension| extension != "log")
 }

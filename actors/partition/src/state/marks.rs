@@ -167,9 +167,10 @@ impl Marks {
         self.advance() || has_moved
     }
 
-    /// The sync under way was refused before the log was synced; it is asked for again.
+    /// The sync under way was refused before it reached the log; it is asked for again.
     pub(crate) fn abort_sync(&mut self) {
         self.sync = None;
+        self.is_flush_due = true;
     }
 
     pub(crate) fn is_syncing(&self) -> bool {

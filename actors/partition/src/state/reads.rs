@@ -49,15 +49,10 @@ impl<T: Tickets> PartitionState<T> {
         self.leadership.check(current_leader_epoch)?;
         let log_start = self.marks.log_start();
         let log_end = self.marks.written();
-        let out_of_range = ReadRefused::OffsetOutOfRange {
-            fetch_offset,
-            log_start,
-            log_end,
-        };
         if !last_fetched_epoch.is_none() {
             let common = self.epochs.end_offset_for(last_fetched_epoch, log_end);
             let Some((epoch, end)) = common else {
-                return Err(out_of_range);
+                return Err(self.out_of_range(fetch_offset));
             };
             if epoch < last_fetched_epoch || end < fetch_offset {
                 let diverging = Some((epoch, end));
@@ -65,13 +60,22 @@ impl<T: Tickets> PartitionState<T> {
             }
         }
         if fetch_offset < log_start || fetch_offset > log_end {
-            return Err(out_of_range);
+            return Err(self.out_of_range(fetch_offset));
         }
         let up_to = self.visible_end(isolation);
         if fetch_offset >= up_to {
             return Ok(ReadPlan::Answer(self.read_answer(Bytes::new(), None)));
         }
         Ok(ReadPlan::Files { up_to })
+    }
+
+    /// The refusal of an offset that the log does not hold.
+    pub(crate) fn out_of_range(&self, fetch_offset: Offset) -> ReadRefused {
+        ReadRefused::OffsetOutOfRange {
+            fetch_offset,
+            log_start: self.marks.log_start(),
+            log_end: self.marks.written(),
+        }
     }
 
     /// An answer to a read, with the positions of now.
