@@ -1,6 +1,8 @@
 //! The small files of a log directory: Kafka's text forms, what is refused, and that a crash at any
 //! step leaves the old or the new content.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::path::Path;

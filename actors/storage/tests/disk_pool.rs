@@ -1,6 +1,8 @@
 //! The thread pool of a real log directory: panics, bounds, deadlines. Stuck jobs wait for a word of
 //! the test, so that no outcome depends on how fast the machine is.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;

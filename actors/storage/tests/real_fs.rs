@@ -1,5 +1,7 @@
 //! The real file system behaves as the trait says, where that is more than one call to the kernel.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{self, IoSlice};
 use std::path::Path;
 

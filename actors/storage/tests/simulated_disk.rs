@@ -1,6 +1,8 @@
 //! What the simulated file system promises to those who test against it: what a crash takes, what it
 //! leaves, and that every rule bites.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::path::Path;
