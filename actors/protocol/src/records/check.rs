@@ -38,7 +38,7 @@ pub fn check_batch(
 ) -> Result<CheckedBatch, RecordRefused> {
     let (header, batch) = single_batch(records)?;
     let compression = check_codec(&header, rules)?;
-    check_place_and_sum(&header, &batch, rules, compression)?;
+    check_place_and_sum(&header, &batch, rules)?;
     check_header(&header)?;
 
     let mut judge = Judge::new(&header, rules, now_ms);
@@ -103,7 +103,7 @@ pub fn check_batch(
 
 /// Cuts the one batch out of what came: rules P2 and V1.
 ///
-/// A batch that is cut counts as none; bytes behind it are dropped unless they are a batch.
+/// A batch that is cut counts as none; bytes behind it are dropped unless they read as a batch.
 fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRefused> {
     let not_one = |why: &str| RecordRefused::batch(RefusedKind::NotOneBatch, why);
     let records = records.ok_or_else(|| not_one("records are null"))?;
@@ -114,8 +114,8 @@ fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRe
     if magic != MAGIC {
         return Err(BatchError::Magic { magic }.into());
     }
-    let stray = &records[batch_bytes..];
-    if matches!(leading_batch(stray), Ok(Some(_))) {
+    // A few stray bytes and a cut second batch pass; what reads as a malformed batch does not.
+    if leading_batch(&records[batch_bytes..])?.is_some() {
         return Err(not_one("records hold more than one batch"));
     }
     let batch = records.slice(..batch_bytes);
@@ -127,15 +127,23 @@ fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRe
 }
 
 /// Bytes of the batch of any format at the start of `bytes`; `None` if it is not all there.
+///
+/// Judges length and magic as soon as they are there, as Kafka does.
 fn leading_batch(bytes: &[u8]) -> Result<Option<usize>, RecordRefused> {
-    let Some(head) = bytes.first_chunk::<MAGIC_END>() else {
+    let Some(length_bytes) = bytes
+        .get(BATCH_LENGTH_START - 4..)
+        .and_then(<[u8]>::first_chunk)
+    else {
         return Ok(None);
     };
-    let batch_length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+    let batch_length = i32::from_be_bytes(*length_bytes);
     if batch_length < BATCH_LENGTH_MIN {
         return Err(BatchError::Length { batch_length }.into());
     }
-    let magic = head[MAGIC_END - 1].cast_signed();
+    let Some(magic) = bytes.get(MAGIC_END - 1) else {
+        return Ok(None);
+    };
+    let magic = magic.cast_signed();
     if !(0..=MAGIC).contains(&magic) {
         let message = format!("magic is {magic}, which no format has");
         return Err(RecordRefused::batch(RefusedKind::Corrupt, message));
@@ -165,7 +173,6 @@ fn check_place_and_sum(
     header: &BatchHeader,
     batch: &[u8],
     rules: &AppendRules,
-    compression: Compression,
 ) -> Result<(), RecordRefused> {
     if header.base_offset != Offset::ZERO {
         return Err(invalid(format!(
@@ -173,11 +180,8 @@ fn check_place_and_sum(
             header.base_offset
         )));
     }
-    // A batch to be recompressed is measured afterwards.
-    let is_kept = rules
-        .compression
-        .is_none_or(|(target, _)| target == compression);
-    if is_kept && batch.len() > rules.max_message_bytes {
+    // What is recompressed is measured once more afterwards.
+    if batch.len() > rules.max_message_bytes {
         let message = format!(
             "batch of {} bytes is larger than {}",
             batch.len(),

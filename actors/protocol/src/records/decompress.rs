@@ -5,7 +5,7 @@
 //! than 10 MiB, raw snappy 22 times its compressed bytes.
 
 use std::fmt;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 enum Codec {
     None(Cursor<Bytes>),
-    Gzip(Box<flate2::bufread::MultiGzDecoder<Cursor<Bytes>>>),
+    Gzip(GzipReader),
     Snappy(SnappyReader),
     Lz4(lz4::Decoder<Cursor<Bytes>>),
     Zstd(zstd::Decoder<'static, Cursor<Bytes>>),
@@ -51,9 +51,7 @@ impl Decompressor {
     fn open(compression: Compression, packed: Cursor<Bytes>) -> io::Result<Codec> {
         Ok(match compression {
             Compression::None => Codec::None(packed),
-            Compression::Gzip => {
-                Codec::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(packed)))
-            }
+            Compression::Gzip => Codec::Gzip(GzipReader::new(packed)),
             Compression::Snappy => Codec::Snappy(SnappyReader::new(packed.into_inner())),
             Compression::Lz4 => Codec::Lz4(lz4::Decoder::new(packed)?),
             Compression::Zstd => {
@@ -81,6 +79,38 @@ impl Decompressor {
             });
         }
         Ok(count)
+    }
+}
+
+/// The members of a gzip stream, one after another. What follows them is ignored, as Java does.
+struct GzipReader {
+    member: Option<Box<flate2::bufread::GzDecoder<Cursor<Bytes>>>>,
+}
+
+impl GzipReader {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+    fn new(packed: Cursor<Bytes>) -> Self {
+        Self {
+            member: Some(Box::new(flate2::bufread::GzDecoder::new(packed))),
+        }
+    }
+}
+
+impl Read for GzipReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            let count = member.read(out)?;
+            if count > 0 || out.is_empty() {
+                self.member = Some(member);
+                return Ok(count);
+            }
+            let mut rest = member.into_inner();
+            if rest.fill_buf()?.starts_with(&Self::MAGIC) {
+                *self = Self::new(rest);
+            }
+        }
+        Ok(0)
     }
 }
 

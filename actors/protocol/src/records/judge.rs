@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use super::scan::RecordShape;
 use super::{
-    AppendRules, BatchHeader, Compression, NO_TIMESTAMP, RECORD_ERRORS_MAX, RecordError,
-    RecordRefused, RefusedKind, TimestampType,
+    AppendRules, BatchHeader, NO_TIMESTAMP, RECORD_ERRORS_MAX, RecordError, RecordRefused,
+    RefusedKind, TimestampType,
 };
 
 /// What topics set for a bound that is none.
@@ -18,7 +18,6 @@ const UNLIMITED: i64 = i64::MAX;
 pub(crate) struct Judge<'a> {
     header: &'a BatchHeader,
     rules: &'a AppendRules,
-    is_compressed: bool,
     timestamp_min: i64,
     timestamp_max: i64,
     /// The batch claims the broker's time, which only the broker may do.
@@ -42,12 +41,10 @@ pub(crate) struct Verdict {
 
 impl<'a> Judge<'a> {
     pub(crate) fn new(header: &'a BatchHeader, rules: &'a AppendRules, now_ms: i64) -> Self {
-        let compression = header.attributes.compression();
         let timestamp_type = header.attributes.timestamp_type();
         Self {
             header,
             rules,
-            is_compressed: compression != Ok(Compression::None),
             timestamp_min: match rules.timestamp_before_max_ms {
                 UNLIMITED => i64::MIN,
                 before_max_ms => now_ms.saturating_sub(before_max_ms),
@@ -78,12 +75,7 @@ impl<'a> Judge<'a> {
         }
         self.verdict.is_numbered &= shape.offset_delta == index;
 
-        if self.is_compressed && shape.attributes & 0b111 != 0 {
-            self.refuse(
-                index,
-                "a record within a compressed batch is itself compressed",
-            );
-        } else if self.rules.is_compacted && !shape.has_key {
+        if self.rules.is_compacted && !shape.has_key {
             self.refuse(index, "a compacted topic takes no record without a key");
         } else {
             self.judge_timestamp(index, shape.timestamp_delta);

@@ -13,7 +13,7 @@ pub const RECORD_ERRORS_MAX: usize = 1_000;
 /// What a topic and a Produce version allow, as far as a batch alone can break it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendRules {
-    /// `max.message.bytes`: largest whole batch, header included, after recompression.
+    /// `max.message.bytes`: largest whole batch, header included, as it came and as it is stored.
     pub max_message_bytes: usize,
     /// `segment.bytes`: a batch larger than a segment has no home.
     pub segment_bytes: usize,
@@ -56,7 +56,7 @@ pub enum RefusedKind {
     NotOneBatch,
     /// The checksum or a length is wrong (2, log start -1).
     Corrupt,
-    /// The bits of the codec name none (-1, log start -1).
+    /// The codec is unknown or does not take the bytes (-1, log start is told).
     UnknownCodec,
     /// zstd under Produce before version 7 (76, log start -1).
     UnsupportedCompression,
@@ -73,7 +73,10 @@ pub enum RefusedKind {
 impl RefusedKind {
     /// Whether the answer tells the partition's real log start offset, or -1.
     pub const fn answers_log_start(self) -> bool {
-        matches!(self, Self::InvalidRecord | Self::InvalidTimestamp)
+        matches!(
+            self,
+            Self::UnknownCodec | Self::InvalidRecord | Self::InvalidTimestamp
+        )
     }
 }
 
@@ -116,11 +119,12 @@ impl From<BatchError> for RecordRefused {
         let kind = match error {
             BatchError::Cut { .. } | BatchError::Magic { .. } => RefusedKind::NotOneBatch,
             BatchError::Length { .. } | BatchError::Crc { .. } => RefusedKind::Corrupt,
-            BatchError::UnknownCodec { .. } => RefusedKind::UnknownCodec,
+            BatchError::UnknownCodec { .. } | BatchError::Decompression { .. } => {
+                RefusedKind::UnknownCodec
+            }
             BatchError::TooLarge { .. } => RefusedKind::BatchTooLarge,
             // Clients resend what is called corrupt; these bytes will never be better.
-            BatchError::Decompression { .. }
-            | BatchError::Expansion { .. }
+            BatchError::Expansion { .. }
             | BatchError::Record { .. }
             | BatchError::Leftover { .. }
             | BatchError::Compression { .. } => RefusedKind::InvalidRecord,

@@ -15,7 +15,6 @@ const WINDOW_BYTES: usize = 32 * 1024;
 /// What a pass learns of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordShape {
-    pub(crate) attributes: u8,
     pub(crate) timestamp_delta: i64,
     pub(crate) offset_delta: i32,
     pub(crate) has_key: bool,
@@ -222,7 +221,8 @@ pub(crate) fn take_record(source: &mut impl RecordSource) -> Result<RecordShape,
         return Err(Stop::Bad("has a negative length"));
     };
     let end = source.position() + length;
-    let attributes = source.byte()?;
+    // Attributes of a record: unused, and whatever they are, Kafka takes them.
+    source.byte()?;
     let timestamp_delta = source.varlong()?;
     let offset_delta = source.varint()?;
     let has_key = skip_field(source, end)?;
@@ -246,7 +246,6 @@ pub(crate) fn take_record(source: &mut impl RecordSource) -> Result<RecordShape,
         return Err(Stop::Bad("does not end where its length says"));
     }
     Ok(RecordShape {
-        attributes,
         timestamp_delta,
         offset_delta,
         has_key,
