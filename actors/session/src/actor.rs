@@ -1,0 +1,445 @@
+//! The session: one client connection. It owns the socket, starts requests by the pipelining rule,
+//! collects answers and writes them together, in order. What a request means is in `handlers`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use kabuki_runtime::{Actor, Context, Fault, Handler, Message, Recipient, Refused, Undelivered};
+use tokio::time::Instant;
+
+use crate::connections::ConnectionPermit;
+use crate::handlers::fetch::FetchDesk;
+use crate::handlers::produce::ProduceDesk;
+use crate::handlers::{self, Started};
+use crate::memory::MemoryShare;
+use crate::messages::{IdleCheckDue, JobAnswered, RoomFound};
+use crate::request::{Answer, Incoming, Received, RequestContext};
+use crate::routes::Routes;
+use crate::services::SessionServices;
+use crate::socket::Socket;
+use crate::state::pipeline::{Pipeline, PipelineLimits, Ticket};
+
+/// Requests of one connection in hand. librdkafka keeps up to a million in flight if it is let; more
+/// than this adds no throughput, only memory.
+const REQUESTS_MAX: usize = 256;
+
+/// Frame bytes of one connection in hand: sixteen of the largest batches a topic takes by default.
+const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Nothing is started while so many answer bytes wait for the client to take them.
+const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads of one wake-up before the answers to what was read, and others on the arbiter, get a turn.
+const READS_PER_WAKE_MAX: usize = 16;
+
+/// A client that takes nothing of its answers for so long is closed once the memory is spent.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// An accepted connection on its way to the arbiter of its session.
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    pub(crate) listener: Arc<str>,
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: ConnectionPermit,
+}
+
+/// How much longer a connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Open,
+    /// The client sends no more, or the node stops: what runs is answered, nothing else starts.
+    Draining,
+    /// What is queued for the socket is still written; nothing is answered any more.
+    Closing,
+}
+
+/// One client connection.
+pub struct Session {
+    pub(crate) services: Arc<SessionServices>,
+    pub(crate) routes: Routes,
+    pub(crate) produce: ProduceDesk,
+    pub(crate) fetch: FetchDesk,
+    pub(crate) pipeline: Pipeline<Incoming, Answer>,
+    listener: Arc<str>,
+    peer: SocketAddr,
+    /// Counts the connection until it is dropped.
+    _permit: ConnectionPermit,
+    stream: Option<std::net::TcpStream>,
+    socket: Option<Socket>,
+    share: MemoryShare,
+    course: Course,
+    /// The stream holds no further frame; what came before is still worked on.
+    is_unreadable: bool,
+    /// Sends that wait for room in a mailbox. Nothing starts meanwhile, or it would overtake them.
+    waiting_sends: usize,
+    last_active: Instant,
+    /// The socket was not asked for more because there was no room; to be asked once there is.
+    is_read_paused: bool,
+    requests_seen: u64,
+    client_id: String,
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection, services: Arc<SessionServices>) -> Self {
+        let Connection {
+            number,
+            listener,
+            stream,
+            peer,
+            permit,
+        } = connection;
+        let limits = PipelineLimits {
+            requests_max: REQUESTS_MAX,
+            bytes_max: REQUEST_BYTES_MAX,
+        };
+        Self {
+            routes: Routes::new(&services),
+            produce: ProduceDesk::default(),
+            fetch: FetchDesk::new(number),
+            pipeline: Pipeline::new(limits),
+            share: MemoryShare::new(services.memory.clone(), number),
+            services,
+            listener,
+            peer,
+            _permit: permit,
+            stream: Some(stream),
+            socket: None,
+            course: Course::Open,
+            is_unreadable: false,
+            waiting_sends: 0,
+            last_active: Instant::now(),
+            is_read_paused: false,
+            requests_seen: 0,
+            client_id: String::new(),
+        }
+    }
+
+    /// Sends a message that carries its own reply port. A refusal comes back through the port; when
+    /// the mailbox is full, the send waits, and with it whatever would come after it.
+    pub(crate) fn send<M: Message>(
+        &mut self,
+        recipient: &Recipient<M>,
+        message: M,
+        cx: &mut Context<Self>,
+    ) {
+        let Err(Refused { why, message }) = recipient.try_tell(message) else {
+            return;
+        };
+        if why != Undelivered::Full {
+            message.undelivered(why);
+            return;
+        }
+        self.waiting_sends += 1;
+        let recipient = recipient.clone();
+        let sent = async move {
+            if let Err(Refused { why, message }) = recipient.tell(message).await {
+                message.undelivered(why);
+            }
+        };
+        cx.spawn(sent, |()| RoomFound);
+    }
+
+    fn is_reading(&self) -> bool {
+        self.course == Course::Open && !self.is_unreadable
+    }
+
+    fn may_read(&self, waker: &std::task::Waker) -> bool {
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        self.is_reading()
+            && self.pipeline.has_room()
+            && socket.unsent_bytes() < UNSENT_BYTES_MAX
+            && self.share.may_read(socket.unread_bytes() > 0, waker)
+    }
+
+    fn fill(&mut self, task: &mut std::task::Context<'_>, cx: &mut Context<Self>) {
+        for _ in 0..READS_PER_WAKE_MAX {
+            self.is_read_paused = !self.may_read(task.waker());
+            if self.is_read_paused {
+                return;
+            }
+            let Some(socket) = &mut self.socket else {
+                return;
+            };
+            match socket.poll_fill(task) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => {
+                    self.drain("client closed the connection", cx);
+                    return;
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.last_active = cx.now();
+                    self.take_frames();
+                    self.account();
+                }
+                Poll::Ready(Err(error)) => {
+                    self.break_off(&error, cx);
+                    return;
+                }
+            }
+        }
+        cx.wake();
+    }
+
+    fn take_frames(&mut self) {
+        while self.is_reading() && self.pipeline.has_room() {
+            let Some(socket) = &mut self.socket else {
+                return;
+            };
+            match socket.next_frame() {
+                Ok(None) => return,
+                Ok(Some(frame)) => {
+                    self.share.frame_complete();
+                    let bytes = frame.len();
+                    let incoming = Incoming::read(frame);
+                    self.requests_seen += 1;
+                    let overlap = incoming.overlap();
+                    self.pipeline.push(incoming, overlap, bytes);
+                }
+                Err(refused) => {
+                    // The rest of the stream has no frames. Closed once what came before is answered.
+                    let incoming = Incoming::Unreadable {
+                        cause: refused.to_string(),
+                    };
+                    let overlap = incoming.overlap();
+                    self.pipeline.push(incoming, overlap, 0);
+                    self.is_unreadable = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Starts what may start now; true if anything did.
+    fn start_ready(&mut self, cx: &mut Context<Self>) -> bool {
+        let mut has_started = false;
+        while self.may_start() {
+            let Some((ticket, incoming)) = self.pipeline.start_next() else {
+                break;
+            };
+            has_started = true;
+            match incoming {
+                Incoming::Request(received) => self.start(ticket, received, cx),
+                Incoming::Unreadable { cause } => {
+                    self.pipeline.answer(ticket, Answer::Close { cause });
+                }
+            }
+        }
+        has_started
+    }
+
+    fn may_start(&self) -> bool {
+        self.course != Course::Closing
+            && self.waiting_sends == 0
+            && self
+                .socket
+                .as_ref()
+                .is_some_and(|socket| socket.unsent_bytes() < UNSENT_BYTES_MAX)
+    }
+
+    fn start(&mut self, ticket: Ticket, received: Received, cx: &mut Context<Self>) {
+        self.routes.refresh(&self.services);
+        let header = &received.header;
+        let client_id = header.client_id.clone().unwrap_or_default();
+        if self.client_id != client_id {
+            self.client_id.clone_from(&client_id);
+        }
+        let context = RequestContext {
+            services: self.services.clone(),
+            listener: self.listener.clone(),
+            peer: self.peer,
+            version: header.api_version,
+            correlation_id: header.correlation_id,
+            client_id,
+        };
+        match handlers::start(received, &context) {
+            Ok(Started::Answered(answer)) => self.pipeline.answer(ticket, answer),
+            Ok(Started::Job(job)) => {
+                cx.spawn(job, move |answer| JobAnswered { ticket, answer });
+            }
+            Ok(Started::Produce(request)) => self.start_produce(ticket, request, context, cx),
+            Ok(Started::Fetch(request)) => self.start_fetch(ticket, request, context, cx),
+            Err(refused) => {
+                let cause = refused.to_string();
+                self.pipeline.answer(ticket, Answer::Close { cause });
+            }
+        }
+    }
+
+    /// Moves answers whose turn has come to the socket; true if there were any.
+    fn collect_answers(&mut self, cx: &mut Context<Self>) -> bool {
+        let mut has_any = false;
+        while self.course != Course::Closing
+            && let Some(answer) = self.pipeline.take_answer()
+        {
+            has_any = true;
+            match answer {
+                Answer::Frame(frame) => {
+                    if let Some(socket) = &mut self.socket {
+                        socket.push(frame.into_chunks());
+                    }
+                }
+                Answer::Nothing => {}
+                Answer::Close { cause } => {
+                    slog::info!(cx.log(), "connection closed"; "peer" => %self.peer,
+                        "client_id" => &self.client_id, "cause" => cause);
+                    self.course = Course::Closing;
+                }
+            }
+        }
+        has_any
+    }
+
+    fn flush(&mut self, cx: &mut Context<Self>) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        if socket.unsent_bytes() == 0 {
+            return;
+        }
+        let waker = cx.waker().clone();
+        match socket.poll_flush(&mut std::task::Context::from_waker(&waker)) {
+            Poll::Ready(Ok(_)) => self.last_active = cx.now(),
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => self.break_off(&error, cx),
+        }
+    }
+
+    /// The client sends no more or the node stops: what has not started is dropped (an old commit
+    /// must not come after a newer one of the client's next connection), what runs is answered.
+    /// Batches of a producer that wrote and left, as with acks=0, have started before.
+    fn drain(&mut self, cause: &str, cx: &mut Context<Self>) {
+        if self.course != Course::Open {
+            return;
+        }
+        slog::debug!(cx.log(), "connection ends"; "peer" => %self.peer, "cause" => cause);
+        self.start_ready(cx);
+        self.course = Course::Draining;
+        self.pipeline.drop_queued();
+        self.end_parked_fetch();
+    }
+
+    fn break_off(&mut self, error: &std::io::Error, cx: &mut Context<Self>) {
+        slog::debug!(cx.log(), "connection lost"; "peer" => %self.peer, "cause" => %error);
+        self.socket = None;
+        self.course = Course::Closing;
+        cx.stop();
+    }
+
+    fn account(&mut self) {
+        let (unread, unsent) = match &self.socket {
+            Some(socket) => (socket.unread_bytes(), socket.unsent_bytes()),
+            None => (0, 0),
+        };
+        let held = self.pipeline.bytes() + self.fetch.collected_bytes();
+        self.share.set(unread + unsent + held);
+    }
+
+    fn is_done(&self) -> bool {
+        let is_sent = self
+            .socket
+            .as_ref()
+            .is_none_or(|socket| socket.unsent_bytes() == 0);
+        match self.course {
+            Course::Open => false,
+            Course::Draining => is_sent && self.pipeline.is_empty(),
+            Course::Closing => is_sent,
+        }
+    }
+
+    fn arm_idle_check(&self, cx: &mut Context<Self>) {
+        let idle_max = self.services.limits.idle_max;
+        let next = idle_max.map_or(STALL_MAX, |idle_max| idle_max.min(STALL_MAX));
+        cx.tell_after(next, IdleCheckDue);
+    }
+}
+
+impl Actor for Session {
+    fn started(&mut self, cx: &mut Context<Self>) -> Result<(), Fault> {
+        let stream = self.stream.take().expect("a session starts once");
+        self.socket = Some(Socket::new(stream, self.services.limits.request_bytes_max)?);
+        self.arm_idle_check(cx);
+        Ok(())
+    }
+
+    fn poll_io(&mut self, task: &mut std::task::Context<'_>, cx: &mut Context<Self>) {
+        self.fill(task, cx);
+    }
+
+    fn settle(&mut self, cx: &mut Context<Self>) {
+        loop {
+            self.take_frames();
+            let has_started = self.start_ready(cx);
+            let has_fetched = self.advance_fetch(cx);
+            let has_answered = self.collect_answers(cx);
+            if has_answered {
+                self.flush(cx);
+            }
+            if !(has_started || has_fetched || has_answered) {
+                break;
+            }
+        }
+        self.flush(cx);
+        self.account();
+        if self.is_done() {
+            cx.stop();
+        } else if self.is_read_paused && self.may_read(cx.waker()) {
+            cx.wake();
+        }
+    }
+
+    fn stop_requested(&mut self, cx: &mut Context<Self>) {
+        self.drain("node stops", cx);
+    }
+
+    fn describe(&self) -> String {
+        let (peer, in_hand) = (self.peer, self.pipeline.len());
+        let (client_id, requests) = (&self.client_id, self.requests_seen);
+        let unsent = self.socket.as_ref().map_or(0, Socket::unsent_bytes);
+        format!("{peer} client={client_id} requests={requests} in_hand={in_hand} unsent={unsent}")
+    }
+}
+
+impl Handler<JobAnswered> for Session {
+    fn handle(&mut self, message: JobAnswered, _cx: &mut Context<Self>) {
+        self.pipeline.answer(message.ticket, message.answer);
+    }
+}
+
+impl Handler<RoomFound> for Session {
+    fn handle(&mut self, _message: RoomFound, _cx: &mut Context<Self>) {
+        self.waiting_sends -= 1;
+    }
+}
+
+impl Handler<IdleCheckDue> for Session {
+    fn handle(&mut self, _tick: IdleCheckDue, cx: &mut Context<Self>) {
+        let now = cx.now();
+        let idle = now - self.last_active;
+        if self
+            .services
+            .limits
+            .idle_max
+            .is_some_and(|idle_max| idle >= idle_max)
+        {
+            slog::info!(cx.log(), "connection closed"; "peer" => %self.peer, "cause" => "idle");
+            cx.stop();
+            return;
+        }
+        // Answers that are not taken, and a frame that stays half sent, hold memory of others.
+        let is_client_due = self.socket.as_ref().is_some_and(|socket| {
+            socket.unsent_bytes() > 0 || (socket.unread_bytes() > 0 && self.pipeline.is_empty())
+        });
+        if is_client_due && idle >= STALL_MAX && self.share.is_budget_spent() {
+            slog::warn!(cx.log(), "connection closed"; "peer" => %self.peer,
+                "cause" => "client does not move while the memory is spent");
+            cx.stop();
+            return;
+        }
+        self.arm_idle_check(cx);
+    }
+}

@@ -1,0 +1,87 @@
+//! CreatePartitions (key 37): adds partitions to topics, each by itself. Versions 0 to 3, all alike.
+//!
+//! The count asked for is that after the change. Source: rule A3; KIP-195.
+
+use kabuki_controller::messages::{CreatePartitions, PartitionsWanted};
+use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::ids::NodeId;
+use kabuki_protocol::messages::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+};
+
+use super::{admin_wait, hosting};
+use crate::ports::ask;
+use crate::refusals::{change_unanswered, code_of};
+use crate::request::{Answer, RequestContext};
+
+pub(super) async fn answer(request: CreatePartitionsRequest, context: RequestContext) -> Answer {
+    let services = context.services.clone();
+    let CreatePartitionsRequest {
+        topics,
+        timeout_ms,
+        validate_only,
+    } = request;
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let topics: Vec<PartitionsWanted> = topics.into_iter().map(wanted).collect();
+    let wait = admin_wait(timeout_ms);
+    let controller = &services.controller.create_partitions;
+    let answered = ask(controller, wait, |reply| CreatePartitions {
+        topics,
+        validate_only,
+        reply,
+    })
+    .await;
+    let mut results = Vec::with_capacity(names.len());
+    match answered {
+        Err(error) => {
+            let code = change_unanswered(error);
+            let failed = |name| failed(name, code, code.message().to_owned());
+            results.extend(names.into_iter().map(failed));
+        }
+        Ok(outcomes) => {
+            for (name, outcome) in names.into_iter().zip(outcomes) {
+                results.push(match outcome {
+                    Ok(_) => {
+                        let topic = services.image().topic(&name).map(|topic| topic.id);
+                        if let (Some(topic), false) = (topic, validate_only) {
+                            hosting::wait_until_hosted(&services, topic).await;
+                        }
+                        CreatePartitionsTopicResult {
+                            name,
+                            ..Default::default()
+                        }
+                    }
+                    Err(refused) => failed(name, code_of(&refused), refused.to_string()),
+                });
+            }
+        }
+    }
+    context.reply(&CreatePartitionsResponse {
+        results,
+        ..CreatePartitionsResponse::default()
+    })
+}
+
+fn wanted(topic: CreatePartitionsTopic) -> PartitionsWanted {
+    let assignments = topic.assignments.map(|assignments| {
+        let replicas = |ids: Vec<i32>| ids.into_iter().map(NodeId).collect();
+        assignments
+            .into_iter()
+            .map(|assignment| replicas(assignment.broker_ids))
+            .collect()
+    });
+    PartitionsWanted {
+        name: topic.name,
+        partition_count: topic.count,
+        assignments,
+    }
+}
+
+fn failed(name: String, code: ErrorCode, message: String) -> CreatePartitionsTopicResult {
+    CreatePartitionsTopicResult {
+        name,
+        error_code: code.code(),
+        error_message: Some(message),
+    }
+}

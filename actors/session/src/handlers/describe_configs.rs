@@ -1,0 +1,127 @@
+//! DescribeConfigs (key 32): reads the configuration of topics and of this broker. Versions 1 to 4.
+//!
+//! Values come with their source and, if asked, every layer's value as synonyms; sensitive ones are
+//! null. A broker resource with an empty name shows what is set for all brokers while they run.
+//!
+//! | version | what it added here |
+//! |---|---|
+//! | 3 | type of each key; documentation, if asked |
+//!
+//! Source: rule A7; KIP-226, KIP-569.
+
+use kabuki_controller::catalogue::{ConfigEntry, ConfigLayers, ConfigSource};
+use kabuki_controller::image::{ConfigOverrides, MetadataImage};
+use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym, resource,
+};
+
+use super::Started;
+use crate::request::RequestContext;
+
+pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext) -> Started {
+    let image = context.services.image();
+    let results = request
+        .resources
+        .iter()
+        .map(|asked| {
+            let described = entries(asked, &image, context);
+            let (error_code, error_message, entries) = match described {
+                Ok(entries) => (0, None, entries),
+                Err((code, message)) => (code.code(), Some(message), Vec::new()),
+            };
+            let is_asked = |entry: &ConfigEntry| match &asked.configuration_keys {
+                None => true,
+                Some(keys) => keys.iter().any(|key| key == entry.name),
+            };
+            DescribeConfigsResult {
+                error_code,
+                error_message,
+                resource_type: asked.resource_type,
+                resource_name: asked.resource_name.clone(),
+                configs: entries
+                    .into_iter()
+                    .filter(is_asked)
+                    .map(|entry| row(entry, request))
+                    .collect(),
+            }
+        })
+        .collect();
+    let response = DescribeConfigsResponse {
+        results,
+        ..DescribeConfigsResponse::default()
+    };
+    Started::Answered(context.reply(&response))
+}
+
+fn entries(
+    asked: &DescribeConfigsResource,
+    image: &MetadataImage,
+    context: &RequestContext,
+) -> Result<Vec<ConfigEntry>, (ErrorCode, String)> {
+    let node = context.services.node();
+    let none = ConfigOverrides::new();
+    let dynamic_broker = image.broker_configs(node);
+    let layers = |topic| ConfigLayers {
+        topic,
+        dynamic_broker: &dynamic_broker,
+        dynamic_default: image.default_broker_configs(),
+        static_broker: context.services.config.values(),
+    };
+    let name = &asked.resource_name;
+    match asked.resource_type {
+        resource::TOPIC => match image.topic(name) {
+            Some(topic) => Ok(layers(Some(&topic.configs)).describe_topic()),
+            None => {
+                let code = ErrorCode::UnknownTopicOrPartition;
+                Err((code, code.message().to_owned()))
+            }
+        },
+        resource::BROKER if name.is_empty() => {
+            let only_defaults = ConfigLayers {
+                topic: None,
+                dynamic_broker: &none,
+                dynamic_default: image.default_broker_configs(),
+                static_broker: &none,
+            };
+            let mut entries = only_defaults.describe_broker();
+            entries.retain(|entry| entry.source == ConfigSource::DynamicDefaultBroker);
+            Ok(entries)
+        }
+        resource::BROKER if *name == node.to_string() => Ok(layers(None).describe_broker()),
+        resource::BROKER => Err((
+            ErrorCode::InvalidRequest,
+            format!("broker {name:?} is not the broker asked, which is {node}"),
+        )),
+        other => Err((
+            ErrorCode::InvalidRequest,
+            format!("resources of type {other} can not be described here"),
+        )),
+    }
+}
+
+fn row(entry: ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
+    let synonyms = entry
+        .synonyms
+        .into_iter()
+        .filter(|_| request.include_synonyms);
+    DescribeConfigsResourceResult {
+        name: entry.name.to_owned(),
+        value: entry.value,
+        read_only: entry.read_only,
+        config_source: entry.source.code(),
+        is_sensitive: entry.is_sensitive,
+        synonyms: synonyms
+            .map(|synonym| DescribeConfigsSynonym {
+                name: synonym.name.to_owned(),
+                value: synonym.value,
+                source: synonym.source.code(),
+            })
+            .collect(),
+        config_type: entry.kind.code(),
+        documentation: request
+            .include_documentation
+            .then(|| entry.documentation.to_owned()),
+    }
+}

@@ -1,0 +1,247 @@
+//! The two ends of Fetch: what its request asks of a fetch session, and its answer. Versions and
+//! behaviour are told in `fetch`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kabuki_controller::image::MetadataImage;
+use kabuki_partition::Isolation;
+use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
+use kabuki_protocol::messages::fetch::{
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use tokio::time::Instant;
+
+use crate::refusals::code_of;
+use crate::request::{Answer, RequestContext};
+use crate::state::fetch_round::PartitionFetched;
+use crate::state::fetch_sessions::{
+    FetchAsk, FetchContext, FetchKey, FetchSeen, FetchTopic, SessionAsk,
+};
+
+/// What a request asks of its fetch session.
+pub(super) fn session_ask(request: FetchRequest, version: i16) -> SessionAsk {
+    let uses_topic_ids = version >= 13;
+    let key = |topic: FetchTopic, partition: i32| FetchKey { topic, partition };
+    let mut partitions = Vec::new();
+    for topic in request.topics {
+        let named = reference(uses_topic_ids, &topic.topic, topic.topic_id);
+        let asked = topic.partitions.iter();
+        partitions.extend(asked.map(|ask| (key(named.clone(), ask.partition), fetch_ask(ask))));
+    }
+    let mut forgotten = Vec::new();
+    for topic in request.forgotten_topics_data {
+        let named = reference(uses_topic_ids, &topic.topic, topic.topic_id);
+        forgotten.extend(
+            topic
+                .partitions
+                .iter()
+                .map(|index| key(named.clone(), *index)),
+        );
+    }
+    let replica_id = if version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
+    SessionAsk {
+        session_id: request.session_id,
+        session_epoch: request.session_epoch,
+        uses_topic_ids,
+        is_follower: replica_id >= 0,
+        partitions,
+        forgotten,
+    }
+}
+
+fn reference(uses_topic_ids: bool, name: &str, id: TopicId) -> FetchTopic {
+    if uses_topic_ids {
+        FetchTopic::Id(id)
+    } else {
+        FetchTopic::Name(Arc::from(name))
+    }
+}
+
+fn fetch_ask(partition: &FetchPartition) -> FetchAsk {
+    FetchAsk {
+        fetch_offset: Offset(partition.fetch_offset),
+        bytes_max: partition.partition_max_bytes,
+        current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+        last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+    }
+}
+
+/// An answer without partitions. Before version 7 there is no place for the code.
+pub(super) fn refusal(context: &RequestContext, code: ErrorCode) -> Answer {
+    context.reply(&FetchResponse {
+        error_code: code.code(),
+        ..FetchResponse::default()
+    })
+}
+
+/// The answer; its fetch session notes it, and leaves out what did not move (E12).
+pub(super) fn answer(
+    context: &RequestContext,
+    image: &MetadataImage,
+    isolation: Isolation,
+    session: FetchContext,
+    fetched: Vec<PartitionFetched>,
+    now: Instant,
+) -> Answer {
+    let keys: Vec<FetchKey> = session
+        .partitions
+        .iter()
+        .map(|(key, _)| key.clone())
+        .collect();
+    let seen: Vec<FetchSeen> = fetched.iter().map(seen).collect();
+    let fresh_id = || rand::random_range(1..=i32::MAX);
+    let sessions = &context.services.fetch_sessions;
+    let outcome = match sessions.finish(session, &seen, now, fresh_id) {
+        Ok(outcome) => outcome,
+        Err(refused) => return refusal(context, code_of(&refused)),
+    };
+    let mut leaders = HashMap::new();
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut last: Option<FetchTopic> = None;
+    for ((key, fetched), included) in keys.into_iter().zip(fetched).zip(outcome.included) {
+        if !included {
+            continue;
+        }
+        let data = partition_data(
+            key.partition,
+            fetched,
+            isolation,
+            context.version,
+            &mut leaders,
+        );
+        if last.as_ref() != Some(&key.topic) {
+            let (topic, topic_id) = match &key.topic {
+                FetchTopic::Name(name) => (name.to_string(), TopicId::ZERO),
+                FetchTopic::Id(id) => (String::new(), *id),
+            };
+            responses.push(FetchableTopicResponse {
+                topic,
+                topic_id,
+                partitions: Vec::new(),
+            });
+            last = Some(key.topic);
+        }
+        if let Some(response) = responses.last_mut() {
+            response.partitions.push(data);
+        }
+    }
+    context.reply(&FetchResponse {
+        session_id: outcome.session_id,
+        responses,
+        node_endpoints: endpoints(&leaders, image, &context.listener),
+        ..FetchResponse::default()
+    })
+}
+
+fn seen(fetched: &PartitionFetched) -> FetchSeen {
+    match fetched {
+        PartitionFetched::Read {
+            records,
+            high_watermark,
+            log_start,
+            diverging,
+            ..
+        } => FetchSeen {
+            has_records: !records.is_empty(),
+            has_error: false,
+            diverges: diverging.is_some(),
+            high_watermark: *high_watermark,
+            log_start: *log_start,
+        },
+        PartitionFetched::Failed { .. } => FetchSeen {
+            has_records: false,
+            has_error: true,
+            diverges: false,
+            high_watermark: Offset::NONE,
+            log_start: Offset::NONE,
+        },
+    }
+}
+
+fn partition_data(
+    partition_index: i32,
+    fetched: PartitionFetched,
+    isolation: Isolation,
+    version: i16,
+    leaders: &mut HashMap<NodeId, LeaderEpoch>,
+) -> PartitionData {
+    let empty = PartitionData {
+        partition_index,
+        // Null here is not "no records": clients take the field for present (E5).
+        records: Some(Bytes::new()),
+        ..PartitionData::default()
+    };
+    match fetched {
+        PartitionFetched::Read {
+            records,
+            high_watermark,
+            last_stable_offset,
+            log_start,
+            diverging,
+        } => PartitionData {
+            high_watermark: high_watermark.get(),
+            last_stable_offset: last_stable_offset.get(),
+            log_start_offset: log_start.get(),
+            diverging_epoch: diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| {
+                EpochEndOffset {
+                    epoch: epoch.get(),
+                    end_offset: end.get(),
+                }
+            }),
+            // No transaction can be open or aborted yet: none is listed (E7).
+            aborted_transactions: match isolation {
+                Isolation::ReadUncommitted => None,
+                Isolation::ReadCommitted => Some(Vec::new()),
+            },
+            records: Some(records),
+            ..empty
+        },
+        PartitionFetched::Failed { code, leader } => {
+            let code = match code {
+                ErrorCode::KafkaStorageError if version < 6 => ErrorCode::NotLeaderOrFollower,
+                code => code,
+            };
+            let leader = leader.filter(|(leader, _)| version >= 16 && !leader.is_none());
+            leaders.extend(leader);
+            PartitionData {
+                error_code: code.code(),
+                current_leader: leader.map_or_else(LeaderIdAndEpoch::default, |(node, epoch)| {
+                    LeaderIdAndEpoch {
+                        leader_id: node.get(),
+                        leader_epoch: epoch.get(),
+                    }
+                }),
+                aborted_transactions: None,
+                ..empty
+            }
+        }
+    }
+}
+
+fn endpoints(
+    leaders: &HashMap<NodeId, LeaderEpoch>,
+    image: &MetadataImage,
+    listener: &str,
+) -> Vec<NodeEndpoint> {
+    let mut nodes: Vec<NodeId> = leaders.keys().copied().collect();
+    nodes.sort_unstable();
+    let endpoint = |node: NodeId| {
+        let broker = image.broker(node)?;
+        let endpoint = broker.endpoint(listener)?;
+        Some(NodeEndpoint {
+            node_id: node.get(),
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.clone(),
+        })
+    };
+    nodes.into_iter().filter_map(endpoint).collect()
+}

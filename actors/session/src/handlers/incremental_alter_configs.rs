@@ -1,0 +1,160 @@
+//! IncrementalAlterConfigs (key 44): changes single configuration keys. Versions 0 and 1, alike.
+//!
+//! Topics, this broker, and the defaults of all brokers (empty name). Each resource succeeds or fails
+//! as a whole and by itself. Source: rule A6; KIP-339.
+
+use kabuki_controller::messages::{
+    AlterConfigs, ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource,
+};
+use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::ids::NodeId;
+use kabuki_protocol::messages::describe_configs::resource;
+use kabuki_protocol::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+
+use crate::ports::ask;
+use crate::refusals::{change_unanswered, code_of};
+use crate::request::{Answer, RequestContext};
+
+pub(super) async fn answer(
+    request: IncrementalAlterConfigsRequest,
+    context: RequestContext,
+) -> Answer {
+    let services = context.services.clone();
+    let mut responses = Vec::with_capacity(request.resources.len());
+    let mut places = Vec::new();
+    let mut resources = Vec::new();
+    for (place, asked) in request.resources.into_iter().enumerate() {
+        responses.push(AlterConfigsResourceResponse {
+            resource_type: asked.resource_type,
+            resource_name: asked.resource_name.clone(),
+            ..AlterConfigsResourceResponse::default()
+        });
+        match alteration(asked, services.node()) {
+            Ok(alteration) => {
+                places.push(place);
+                resources.push(alteration);
+            }
+            Err(cause) => fail(&mut responses[place], ErrorCode::InvalidRequest, cause),
+        }
+    }
+    let validate_only = request.validate_only;
+    let wait = services.limits.request_timeout;
+    let controller = &services.controller.alter_configs;
+    let answered = ask(controller, wait, |reply| AlterConfigs {
+        resources,
+        validate_only,
+        reply,
+    })
+    .await;
+    match answered {
+        Err(error) => {
+            let code = change_unanswered(error);
+            for place in places {
+                fail(&mut responses[place], code, code.message().to_owned());
+            }
+        }
+        Ok(outcomes) => {
+            for (place, outcome) in places.into_iter().zip(outcomes) {
+                if let Err(refused) = outcome {
+                    fail(
+                        &mut responses[place],
+                        code_of(&refused),
+                        refused.to_string(),
+                    );
+                }
+            }
+        }
+    }
+    context.reply(&IncrementalAlterConfigsResponse {
+        responses,
+        ..IncrementalAlterConfigsResponse::default()
+    })
+}
+
+fn fail(response: &mut AlterConfigsResourceResponse, code: ErrorCode, message: String) {
+    response.error_code = code.code();
+    response.error_message = Some(message);
+}
+
+/// The change in the controller's terms, or why it is none that this node can pass on.
+fn alteration(asked: AlterConfigsResource, node: NodeId) -> Result<ConfigAlteration, String> {
+    let name = asked.resource_name;
+    let resource = match asked.resource_type {
+        resource::TOPIC => ConfigResource::Topic(name),
+        resource::BROKER if name.is_empty() => ConfigResource::DefaultBroker,
+        resource::BROKER if name == node.to_string() => ConfigResource::Broker(node),
+        resource::BROKER => {
+            return Err(format!(
+                "broker {name:?} is not the broker asked, which is {node}"
+            ));
+        }
+        other => {
+            return Err(format!(
+                "resources of type {other} can not be configured here"
+            ));
+        }
+    };
+    let operations = asked
+        .configs
+        .into_iter()
+        .map(operation)
+        .collect::<Result<_, _>>()?;
+    Ok(ConfigAlteration {
+        resource,
+        operations,
+    })
+}
+
+fn operation(asked: AlterableConfig) -> Result<ConfigOperation, String> {
+    let AlterableConfig {
+        name,
+        config_operation,
+        value,
+    } = asked;
+    let action = ConfigAction::from_code(config_operation)
+        .ok_or_else(|| format!("operation {config_operation} of key {name:?} is unknown"))?;
+    Ok(ConfigOperation {
+        key: name,
+        action,
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(resource_type: i8, name: &str) -> Result<ConfigResource, String> {
+        let asked = AlterConfigsResource {
+            resource_type,
+            resource_name: name.to_owned(),
+            configs: Vec::new(),
+        };
+        alteration(asked, NodeId(3)).map(|alteration| alteration.resource)
+    }
+
+    #[test]
+    fn only_topics_this_broker_and_all_brokers_can_be_configured() {
+        assert_eq!(
+            of(resource::TOPIC, "t"),
+            Ok(ConfigResource::Topic("t".to_owned()))
+        );
+        assert_eq!(
+            of(resource::BROKER, "3"),
+            Ok(ConfigResource::Broker(NodeId(3)))
+        );
+        assert_eq!(of(resource::BROKER, ""), Ok(ConfigResource::DefaultBroker));
+        for (resource_type, name) in [
+            (resource::BROKER, "4"),
+            (resource::BROKER, "x"),
+            (resource::BROKER_LOGGER, "3"),
+            (resource::GROUP, "g"),
+            (99, ""),
+        ] {
+            assert!(of(resource_type, name).is_err(), "{resource_type} {name:?}");
+        }
+    }
+}

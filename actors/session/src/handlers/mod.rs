@@ -1,0 +1,194 @@
+//! One file an API key: what a request means, what it asks of partitions and controller, and what it
+//! is answered with. Hot requests (Produce, Fetch) are driven by the session; all others answer at
+//! once or as a job of their connection.
+
+mod api_versions;
+mod crash_actor;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_actors;
+mod describe_cluster;
+mod describe_configs;
+pub(crate) mod fetch;
+mod fetch_answer;
+mod find_coordinator;
+mod hosting;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+pub(crate) mod produce;
+mod produce_answer;
+mod read_supervision_log;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use kabuki_protocol::api::ApiKey;
+use kabuki_protocol::codec::{DecodeError, EncodedFrame};
+use kabuki_protocol::messages::api_versions::ApiVersionsResponse;
+use kabuki_protocol::messages::fetch::FetchRequest;
+use kabuki_protocol::messages::produce::ProduceRequest;
+use kabuki_protocol::private::{
+    CrashActor, DescribeActors, PrivateRefused, PrivateRequest, ReadSupervisionLog,
+    decode_private_request, encode_private_answer,
+};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::request::{Answer, Received, RequestContext};
+
+/// How a request goes on.
+pub(crate) enum Started {
+    Answered(Answer),
+    /// Polled on the session's arbiter; dies with the connection.
+    Job(Pin<Box<dyn Future<Output = Answer>>>),
+    Produce(ProduceRequest),
+    Fetch(FetchRequest),
+}
+
+impl Started {
+    fn job(job: impl Future<Output = Answer> + 'static) -> Self {
+        Self::Job(Box::pin(job))
+    }
+}
+
+/// A request that is not answered: the connection is closed (F2, F3, F6).
+#[derive(Debug, Error)]
+pub(crate) enum RequestRefused {
+    #[error("api key {api_key} is not served")]
+    UnknownApi { api_key: i16 },
+    #[error("version {version} of {api} is not served")]
+    UnsupportedVersion { api: ApiKey, version: i16 },
+    #[error("{api} v{version} cannot be read: {source}")]
+    Malformed {
+        api: ApiKey,
+        version: i16,
+        source: DecodeError,
+    },
+    #[error("private requests are answered to peers on this machine only")]
+    NotLoopback,
+}
+
+/// Reads a request and starts its work.
+pub(crate) fn start(
+    received: Received,
+    context: &RequestContext,
+) -> Result<Started, RequestRefused> {
+    let api_key = received.header.api_key;
+    let Some(api) = received.header.api() else {
+        return start_private(&received, context)
+            .unwrap_or(Err(RequestRefused::UnknownApi { api_key }));
+    };
+    let version = context.version;
+    if !api.decodes(version) {
+        if api == ApiKey::ApiVersions {
+            let fallback = ApiVersionsResponse::unsupported_version();
+            return Ok(Started::Answered(context.reply_in(0, &fallback)));
+        }
+        return Err(RequestRefused::UnsupportedVersion { api, version });
+    }
+    start_kafka(api, received, context).map_err(|source| RequestRefused::Malformed {
+        api,
+        version,
+        source,
+    })
+}
+
+fn start_kafka(
+    api: ApiKey,
+    received: Received,
+    context: &RequestContext,
+) -> Result<Started, DecodeError> {
+    let owned = context.clone();
+    Ok(match api {
+        ApiKey::Produce => Started::Produce(received.decode()?),
+        ApiKey::Fetch => Started::Fetch(received.decode()?),
+        ApiKey::ListOffsets => Started::job(list_offsets::answer(received.decode()?, owned)),
+        ApiKey::Metadata => metadata::start(received.decode()?, owned),
+        ApiKey::FindCoordinator => find_coordinator::answer(received.decode()?, context),
+        ApiKey::ApiVersions => api_versions::answer(&received.decode()?, context),
+        ApiKey::CreateTopics => Started::job(create_topics::answer(received.decode()?, owned)),
+        ApiKey::DeleteTopics => Started::job(delete_topics::answer(received.decode()?, owned)),
+        ApiKey::DeleteRecords => Started::job(delete_records::answer(received.decode()?, owned)),
+        ApiKey::InitProducerId => Started::job(init_producer_id::answer(received.decode()?, owned)),
+        ApiKey::OffsetForLeaderEpoch => {
+            Started::job(offset_for_leader_epoch::answer(received.decode()?, owned))
+        }
+        ApiKey::DescribeConfigs => describe_configs::answer(&received.decode()?, context),
+        ApiKey::CreatePartitions => {
+            Started::job(create_partitions::answer(received.decode()?, owned))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            Started::job(incremental_alter_configs::answer(received.decode()?, owned))
+        }
+        ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
+    })
+}
+
+/// The shortest and longest time an administrative request may ask for; 0 and less stand for "as long
+/// as it takes" in old clients.
+const ADMIN_WAIT_MIN: Duration = Duration::from_secs(1);
+const ADMIN_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// How long a change may take, by the `timeout_ms` of its request.
+fn admin_wait(timeout_ms: i32) -> Duration {
+    match u64::try_from(timeout_ms) {
+        Ok(asked) if asked > 0 => {
+            Duration::from_millis(asked).clamp(ADMIN_WAIT_MIN, ADMIN_WAIT_MAX)
+        }
+        _ => Duration::from_secs(30),
+    }
+}
+
+/// Kabuki's own requests; `None` for keys that nobody has.
+fn start_private(
+    received: &Received,
+    context: &RequestContext,
+) -> Option<Result<Started, RequestRefused>> {
+    let key = received.header.api_key;
+    let is_private = [
+        DescribeActors::KEY,
+        CrashActor::KEY,
+        ReadSupervisionLog::KEY,
+    ]
+    .contains(&key);
+    if !is_private {
+        return None;
+    }
+    if !context.peer.ip().to_canonical().is_loopback() {
+        return Some(Err(RequestRefused::NotLoopback));
+    }
+    Some(Ok(match key {
+        DescribeActors::KEY => describe_actors::answer(received, context),
+        CrashActor::KEY => crash_actor::answer(received, context),
+        _ => read_supervision_log::answer(received, context),
+    }))
+}
+
+/// Reads the body of a private request of the version this node speaks.
+fn private_body<R: PrivateRequest>(received: &Received) -> Result<R, PrivateRefused> {
+    if received.header.api_version != R::VERSION {
+        return Err(PrivateRefused::Version {
+            min: R::VERSION,
+            max: R::VERSION,
+        });
+    }
+    decode_private_request(&received.body).ok_or(PrivateRefused::Malformed)
+}
+
+fn private_answer<T: Serialize>(
+    answer: &Result<T, PrivateRefused>,
+    context: &RequestContext,
+) -> Answer {
+    match encode_private_answer(context.correlation_id, answer) {
+        Ok::<EncodedFrame, _>(frame) => Answer::Frame(frame),
+        Err(error) => Answer::Close {
+            cause: format!("answer cannot be encoded: {error}"),
+        },
+    }
+}

@@ -1,0 +1,429 @@
+//! Produce (key 0): appends one batch to each of several partitions. Versions 3 to 13; 0 to 2 are
+//! advertised and refused by closing (1.3.2).
+//!
+//! Batches are checked here, before a partition's mailbox; all batches of a request are sent at once
+//! and answered together when the last partition has answered or `timeout_ms` is over. Requests of
+//! one connection overlap and reach a partition in their order.
+//!
+//! | version | what it added here |
+//! |---|---|
+//! | 5 | answer has `log_start_offset` |
+//! | 7 | zstd (before: 76) |
+//! | 8 | answer has `record_errors` and `error_message` |
+//! | 10 | answer has the current leader and its endpoint upon 6 |
+//! | 13 | topics by id |
+//!
+//! Source: rules P1 to P18, V1, V2, V17; KIP-98, KIP-467, KIP-951, KIP-516.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use kabuki_partition::{AppendRecords, FindOffset, Isolation, OffsetTarget, RequiredAcks};
+use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
+use kabuki_protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+};
+use kabuki_protocol::records::{RecordRefused, check_batch};
+use kabuki_runtime::{Context, Handler, NoReply, Timer, Undelivered};
+use tokio::time::Instant;
+
+use super::produce_answer::{appended, failed, record_refused, response};
+use crate::actor::Session;
+use crate::messages::{AppendAnswered, LogStartFound, ProduceDeadlineDue};
+use crate::ports::PartitionPort;
+use crate::refusals::{ProduceFailure, append_unanswered, code_of};
+use crate::request::RequestContext;
+use crate::routes::{TopicRoute, Unrouted};
+use crate::state::pipeline::Ticket;
+
+/// The client id with which Kafka's tools may write to internal topics (P7).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// The shortest time a request waits for its partitions, whatever it asks: a partition that restarts
+/// is back or refuses within it, which says more than a time-out.
+const WAIT_MIN: Duration = Duration::from_millis(250);
+
+/// The longest: what Kafka's clients have as their own upper bound of patience (`delivery.timeout.ms`
+/// of two minutes) many times over.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// The Produce requests of a connection that wait for partitions.
+#[derive(Debug, Default)]
+pub(crate) struct ProduceDesk {
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// One timer serves all requests: for the earliest deadline.
+    timer: Option<(Timer, Instant)>,
+}
+
+/// One request whose partitions have not all answered.
+pub(crate) struct Waiting {
+    pub(crate) context: RequestContext,
+    pub(crate) acks: i16,
+    pub(crate) topics: Vec<TopicPlaces>,
+    /// One for each partition, in the order of the request.
+    pub(crate) outcomes: Vec<PartitionProduceResponse>,
+    /// Where each outcome comes from, to forget an actor that has stopped.
+    origins: Vec<(TopicId, i32)>,
+    /// Which outcomes are not final.
+    is_open: Vec<bool>,
+    open_count: usize,
+    /// Leaders elsewhere that the answer names with their endpoints.
+    pub(crate) leaders: Vec<NodeId>,
+    deadline: Instant,
+}
+
+/// Which outcomes belong to which topic.
+#[derive(Debug)]
+pub(crate) struct TopicPlaces {
+    pub(crate) name: String,
+    pub(crate) topic_id: TopicId,
+    pub(crate) count: usize,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.outcomes.len();
+        write!(f, "Waiting {{ {} of {count} open }}", self.open_count)
+    }
+}
+
+impl Waiting {
+    fn close(&mut self, index: usize, outcome: PartitionProduceResponse) {
+        assert!(
+            self.is_open[index],
+            "partition {index} of a request is answered twice"
+        );
+        self.is_open[index] = false;
+        self.open_count -= 1;
+        let index_in_topic = self.outcomes[index].index;
+        self.outcomes[index] = PartitionProduceResponse {
+            index: index_in_topic,
+            ..outcome
+        };
+    }
+}
+
+impl Session {
+    /// Sends the batches of a request to their partitions.
+    pub(crate) fn start_produce(
+        &mut self,
+        ticket: Ticket,
+        request: ProduceRequest,
+        context: RequestContext,
+        cx: &mut Context<Self>,
+    ) {
+        let topics = last_of_each(request.topic_data);
+        let count = topics.iter().map(|topic| topic.partition_data.len()).sum();
+        let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let mut waiting = Waiting {
+            context,
+            acks: request.acks,
+            topics: Vec::with_capacity(topics.len()),
+            outcomes: Vec::with_capacity(count),
+            origins: Vec::with_capacity(count),
+            is_open: Vec::with_capacity(count),
+            open_count: count,
+            leaders: Vec::new(),
+            deadline: cx.now() + wait.clamp(WAIT_MIN, WAIT_MAX),
+        };
+        for topic in topics {
+            self.append_to_topic(ticket, topic, &mut waiting, cx);
+        }
+        if waiting.open_count == 0 {
+            let answer = response(waiting, self.routes.image());
+            self.pipeline.answer(ticket, answer);
+            return;
+        }
+        let deadline = waiting.deadline;
+        self.produce.waiting.insert(ticket, waiting);
+        self.arm_produce_timer(deadline, cx);
+    }
+
+    fn arm_produce_timer(&mut self, deadline: Instant, cx: &mut Context<Self>) {
+        if let Some((timer, armed_for)) = self.produce.timer {
+            if armed_for <= deadline {
+                return;
+            }
+            cx.cancel(timer);
+        }
+        let timer = cx.tell_after(deadline - cx.now(), ProduceDeadlineDue);
+        self.produce.timer = Some((timer, deadline));
+    }
+
+    fn append_to_topic(
+        &mut self,
+        ticket: Ticket,
+        topic: TopicProduceData,
+        waiting: &mut Waiting,
+        cx: &mut Context<Self>,
+    ) {
+        let by_id = waiting.context.version >= 13;
+        let services = self.services.clone();
+        let TopicProduceData {
+            name,
+            topic_id,
+            partition_data,
+        } = topic;
+        let count = partition_data.len();
+        for PartitionProduceData { index, records } in partition_data {
+            let place = waiting.outcomes.len();
+            waiting.outcomes.push(failed(index, ErrorCode::None));
+            waiting.is_open.push(true);
+            let route = match by_id {
+                true => self.routes.by_id(topic_id, &services),
+                false => self.routes.by_name(&name, &services),
+            };
+            let id = route.as_ref().map_or(topic_id, |route| route.topic.id);
+            waiting.origins.push((id, index));
+            let Some(route) = route else {
+                let unknown = match by_id {
+                    true => ErrorCode::UnknownTopicId,
+                    false => ErrorCode::UnknownTopicOrPartition,
+                };
+                waiting.close(place, failed(index, unknown));
+                continue;
+            };
+            if let Err(code) = check_request(waiting, route) {
+                waiting.close(place, failed(index, code));
+                continue;
+            }
+            let port = match route.port(index, &services) {
+                Ok(port) => port.clone(),
+                Err(unrouted) => {
+                    waiting.close(place, unrouted_outcome(index, unrouted, services.node()));
+                    let leader = unrouted.leader_elsewhere(services.node());
+                    waiting.leaders.extend(leader.map(|(leader, _)| leader));
+                    continue;
+                }
+            };
+            route.rules.produce_version = waiting.context.version;
+            let checked = check_batch(records, &route.rules, (services.clock)());
+            match checked {
+                Ok(batch) if batch.header.attributes.is_transactional() => {
+                    // Nobody can have opened a transaction: InitProducerId hands out no id for one.
+                    waiting.close(place, failed(index, ErrorCode::InvalidTxnState));
+                }
+                Ok(batch) => {
+                    let required_acks = match waiting.acks {
+                        -1 => RequiredAcks::All,
+                        _ => RequiredAcks::Leader,
+                    };
+                    let reply = cx.reply_port(move |outcome| AppendAnswered {
+                        ticket,
+                        index: place,
+                        outcome,
+                    });
+                    self.send(
+                        &port.append,
+                        AppendRecords {
+                            batch,
+                            required_acks,
+                            reply,
+                        },
+                        cx,
+                    );
+                }
+                Err(refused) => self.refuse_batch(ticket, place, &refused, &port, waiting, cx),
+            }
+        }
+        waiting.topics.push(TopicPlaces {
+            name,
+            topic_id,
+            count,
+        });
+    }
+
+    /// Answers a batch that is wrong in itself; where the answer names the log start, the partition
+    /// is asked for it first (V2).
+    fn refuse_batch(
+        &mut self,
+        ticket: Ticket,
+        place: usize,
+        refused: &RecordRefused,
+        port: &PartitionPort,
+        waiting: &mut Waiting,
+        cx: &mut Context<Self>,
+    ) {
+        let index = waiting.outcomes[place].index;
+        let outcome = record_refused(index, refused);
+        if !refused.kind.answers_log_start() || waiting.context.version < 5 {
+            waiting.close(place, outcome);
+            return;
+        }
+        waiting.outcomes[place] = outcome;
+        let reply = cx.reply_port(move |outcome| LogStartFound {
+            ticket,
+            index: place,
+            outcome,
+        });
+        let find = FindOffset {
+            target: OffsetTarget::Earliest,
+            isolation: Isolation::ReadUncommitted,
+            current_leader_epoch: LeaderEpoch::NONE,
+            reply,
+        };
+        self.send(&port.find_offset, find, cx);
+    }
+
+    fn close_partition(&mut self, ticket: Ticket, place: usize, outcome: PartitionProduceResponse) {
+        let Some(waiting) = self.produce.waiting.get_mut(&ticket) else {
+            return;
+        };
+        waiting.close(place, outcome);
+        if waiting.open_count == 0
+            && let Some(waiting) = self.produce.waiting.remove(&ticket)
+        {
+            let answer = response(waiting, self.routes.image());
+            self.pipeline.answer(ticket, answer);
+        }
+    }
+}
+
+/// What the request as a whole, or its topic, forbids (P3, P7).
+fn check_request(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
+    if !(-1..=1).contains(&waiting.acks) {
+        return Err(ErrorCode::InvalidRequiredAcks);
+    }
+    if route.topic.is_internal() && waiting.context.client_id != ADMIN_CLIENT_ID {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    Ok(())
+}
+
+fn unrouted_outcome(index: i32, unrouted: Unrouted, node: NodeId) -> PartitionProduceResponse {
+    let mut outcome = failed(index, code_of(unrouted));
+    if let Some((leader, leader_epoch)) = unrouted.leader_elsewhere(node) {
+        outcome.current_leader.leader_id = leader.get();
+        outcome.current_leader.leader_epoch = leader_epoch.get();
+    }
+    outcome
+}
+
+/// A partition that stands twice in a request counts once, with its last batch (P17).
+fn last_of_each(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    let count: usize = topics.iter().map(|topic| topic.partition_data.len()).sum();
+    if count <= 1 {
+        return topics;
+    }
+    let mut last = HashMap::with_capacity(count);
+    for (at_topic, topic) in topics.iter().enumerate() {
+        for (at, partition) in topic.partition_data.iter().enumerate() {
+            last.insert(
+                (topic.name.clone(), topic.topic_id, partition.index),
+                (at_topic, at),
+            );
+        }
+    }
+    if last.len() == count {
+        return topics;
+    }
+    for (at_topic, topic) in topics.iter_mut().enumerate() {
+        let TopicProduceData {
+            name,
+            topic_id,
+            partition_data,
+        } = topic;
+        let mut at = 0;
+        partition_data.retain(|partition| {
+            let key = (name.clone(), *topic_id, partition.index);
+            let is_last = last.get(&key) == Some(&(at_topic, at));
+            at += 1;
+            is_last
+        });
+    }
+    topics.retain(|topic| !topic.partition_data.is_empty());
+    topics
+}
+
+impl Handler<AppendAnswered> for Session {
+    fn handle(&mut self, message: AppendAnswered, _cx: &mut Context<Self>) {
+        let AppendAnswered {
+            ticket,
+            index: place,
+            outcome,
+        } = message;
+        let Some(waiting) = self.produce.waiting.get(&ticket) else {
+            return;
+        };
+        let index = waiting.outcomes[place].index;
+        if outcome == Err(NoReply::NotDone(Undelivered::Stopped)) {
+            let (topic, partition) = waiting.origins[place];
+            self.routes.forget(topic, partition);
+        }
+        let outcome = match outcome {
+            Ok(Ok(done)) => appended(index, &done),
+            Ok(Err(refused)) => {
+                let ProduceFailure { code, log_start } = ProduceFailure::from(&refused);
+                PartitionProduceResponse {
+                    log_start_offset: log_start.get(),
+                    ..failed(index, code)
+                }
+            }
+            Err(no_reply) => failed(index, append_unanswered(no_reply)),
+        };
+        self.close_partition(ticket, place, outcome);
+    }
+}
+
+impl Handler<LogStartFound> for Session {
+    fn handle(&mut self, message: LogStartFound, _cx: &mut Context<Self>) {
+        let LogStartFound {
+            ticket,
+            index: place,
+            outcome,
+        } = message;
+        let Some(waiting) = self.produce.waiting.get(&ticket) else {
+            return;
+        };
+        let log_start = match outcome {
+            Ok(Ok(found)) => found.offset,
+            // Without it the refusal itself is still right.
+            Ok(Err(_)) | Err(_) => Offset::NONE,
+        };
+        let refused = waiting.outcomes[place].clone();
+        let log_start_offset = log_start.get();
+        let outcome = PartitionProduceResponse {
+            log_start_offset,
+            ..refused
+        };
+        self.close_partition(ticket, place, outcome);
+    }
+}
+
+impl Handler<ProduceDeadlineDue> for Session {
+    /// Answers 7 for what is open in requests whose time is over: it may be written (V17).
+    fn handle(&mut self, _tick: ProduceDeadlineDue, cx: &mut Context<Self>) {
+        let now = cx.now();
+        let is_over = |waiting: &Waiting| waiting.deadline <= now;
+        let over: Vec<Ticket> = self
+            .produce
+            .waiting
+            .iter()
+            .filter_map(|(ticket, waiting)| is_over(waiting).then_some(*ticket))
+            .collect();
+        for ticket in over {
+            let Some(mut waiting) = self.produce.waiting.remove(&ticket) else {
+                continue;
+            };
+            for place in 0..waiting.outcomes.len() {
+                if waiting.is_open[place] {
+                    let outcome = failed(0, ErrorCode::RequestTimedOut);
+                    waiting.close(place, outcome);
+                }
+            }
+            let answer = response(waiting, self.routes.image());
+            self.pipeline.answer(ticket, answer);
+        }
+        self.produce.timer = None;
+        if let Some(earliest) = self
+            .produce
+            .waiting
+            .values()
+            .map(|waiting| waiting.deadline)
+            .min()
+        {
+            self.arm_produce_timer(earliest, cx);
+        }
+    }
+}

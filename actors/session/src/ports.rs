@@ -1,0 +1,117 @@
+//! How the session reaches those it sends to: one recipient a message, so that the handlers are
+//! tested against small stand-ins and know nothing of how partitions and controller are built.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabuki_controller::messages::{
+    AllocateProducerId, AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics,
+};
+use kabuki_partition::{
+    AppendRecords, FindEpochEnd, FindOffset, ReadRecords, TrimLog, UnwatchPartition, WatchPartition,
+};
+use kabuki_protocol::ids::PartitionId;
+use kabuki_runtime::{
+    Actor, Addr, AskError, Handler, Message, Recipient, ReplyPort, Undelivered, reply_channel,
+};
+use tokio::time::Instant;
+
+/// The partition actor that hosts a replica here.
+#[derive(Debug, Clone)]
+pub struct PartitionPort {
+    pub(crate) append: Recipient<AppendRecords>,
+    pub(crate) read: Recipient<ReadRecords>,
+    pub(crate) watch: Recipient<WatchPartition>,
+    pub(crate) unwatch: Recipient<UnwatchPartition>,
+    pub(crate) find_offset: Recipient<FindOffset>,
+    pub(crate) find_epoch_end: Recipient<FindEpochEnd>,
+    pub(crate) trim: Recipient<TrimLog>,
+}
+
+impl PartitionPort {
+    /// The port of an actor that understands what a session sends to a partition.
+    pub fn of<A>(address: &Addr<A>) -> Self
+    where
+        A: Actor
+            + Handler<AppendRecords>
+            + Handler<ReadRecords>
+            + Handler<WatchPartition>
+            + Handler<UnwatchPartition>
+            + Handler<FindOffset>
+            + Handler<FindEpochEnd>
+            + Handler<TrimLog>,
+    {
+        Self {
+            append: address.recipient(),
+            read: address.recipient(),
+            watch: address.recipient(),
+            unwatch: address.recipient(),
+            find_offset: address.recipient(),
+            find_epoch_end: address.recipient(),
+            trim: address.recipient(),
+        }
+    }
+}
+
+/// Finds the partition actor of this node, or `None` when it hosts no such replica. Must not block.
+pub type PartitionFinder = Arc<dyn Fn(&PartitionId) -> Option<PartitionPort> + Send + Sync>;
+
+/// The controller, or whoever forwards to it.
+#[derive(Debug, Clone)]
+pub struct ControllerPort {
+    pub(crate) create_topics: Recipient<CreateTopics>,
+    pub(crate) delete_topics: Recipient<DeleteTopics>,
+    pub(crate) create_partitions: Recipient<CreatePartitions>,
+    pub(crate) alter_configs: Recipient<AlterConfigs>,
+    pub(crate) allocate_producer_id: Recipient<AllocateProducerId>,
+}
+
+impl ControllerPort {
+    /// The port of an actor that understands what a session sends to the controller.
+    pub fn of<A>(address: &Addr<A>) -> Self
+    where
+        A: Actor
+            + Handler<CreateTopics>
+            + Handler<DeleteTopics>
+            + Handler<CreatePartitions>
+            + Handler<AlterConfigs>
+            + Handler<AllocateProducerId>,
+    {
+        Self {
+            create_topics: address.recipient(),
+            delete_topics: address.recipient(),
+            create_partitions: address.recipient(),
+            alter_configs: address.recipient(),
+            allocate_producer_id: address.recipient(),
+        }
+    }
+}
+
+/// Sends a message that carries its own reply port, and waits for the answer at most `deadline`.
+/// For cold requests only: it costs a timer and a channel.
+pub(crate) fn ask<M, T, F>(
+    recipient: &Recipient<M>,
+    deadline: Duration,
+    message: F,
+) -> impl Future<Output = Result<T, AskError>> + use<M, T, F>
+where
+    M: Message,
+    F: FnOnce(ReplyPort<T>) -> M,
+{
+    let recipient = recipient.clone();
+    let until = Instant::now() + deadline;
+    let (port, reply) = reply_channel();
+    let message = message(port);
+    async move {
+        match tokio::time::timeout_at(until, recipient.tell(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return Err(AskError::NotDone(refused.why)),
+            Err(_) => return Err(AskError::NotDone(Undelivered::Full)),
+        }
+        match tokio::time::timeout_at(until, reply).await {
+            Ok(answer) => answer.map_err(AskError::from),
+            Err(_) => Err(AskError::DeadlinePassed),
+        }
+    }
+}

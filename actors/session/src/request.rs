@@ -1,0 +1,105 @@
+//! One request as it came from a connection, what its handler is told, and what it answers with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kabuki_protocol::api::ApiKey;
+use kabuki_protocol::codec::{DecodeError, Decoder, EncodedFrame, Message};
+use kabuki_protocol::header::{Request, RequestHeader, Response, encode_response};
+
+use crate::services::SessionServices;
+use crate::state::pipeline::Overlap;
+
+/// A frame that waits for its turn.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Request(Received),
+    /// The frame has no readable header, or asks what nobody here answers. The connection is closed
+    /// in its turn, after the answers to what came before it (F1 to F3).
+    Unreadable {
+        cause: String,
+    },
+}
+
+/// A request whose header was read.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) header: RequestHeader,
+    /// Stands at the body.
+    pub(crate) body: Decoder,
+}
+
+impl Incoming {
+    /// Reads the header of a frame.
+    pub(crate) fn read(frame: Bytes) -> Self {
+        let mut body = Decoder::new(frame);
+        match RequestHeader::decode(&mut body) {
+            Ok(header) => Self::Request(Received { header, body }),
+            Err(error) => Self::Unreadable {
+                cause: error.to_string(),
+            },
+        }
+    }
+
+    /// Whether it may run next to others of its connection.
+    pub(crate) fn overlap(&self) -> Overlap {
+        match self {
+            Self::Request(received) if received.header.api() == Some(ApiKey::Produce) => {
+                Overlap::Produce
+            }
+            _ => Overlap::Alone,
+        }
+    }
+}
+
+impl Received {
+    /// Reads the body. Bytes left over behind it are ignored, as Kafka does (F6).
+    pub(crate) fn decode<R: Request>(mut self) -> Result<R, DecodeError> {
+        R::decode(&mut self.body, self.header.api_version)
+    }
+}
+
+/// What a handler leaves for the connection.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Frame(EncodedFrame),
+    /// Produce with acks=0 that went well: not a byte (P4).
+    Nothing,
+    /// Nothing more is answered on this connection.
+    Close {
+        cause: String,
+    },
+}
+
+/// What a handler knows beside the request itself.
+#[derive(Clone)]
+pub(crate) struct RequestContext {
+    pub(crate) services: Arc<SessionServices>,
+    /// Listener the client came in by: clients are told the endpoints of the same name (M8).
+    pub(crate) listener: Arc<str>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+    /// Null is taken for the empty text (F7).
+    pub(crate) client_id: String,
+}
+
+impl RequestContext {
+    /// Encodes a response to this request.
+    pub(crate) fn reply<R: Response + Message>(&self, response: &R) -> Answer {
+        self.reply_in(self.version, response)
+    }
+
+    /// Encodes a response in another version than that of the request.
+    pub(crate) fn reply_in<R: Response + Message>(&self, version: i16, response: &R) -> Answer {
+        match encode_response(version, self.correlation_id, response) {
+            Ok(frame) => Answer::Frame(frame),
+            // A bug of the handler. The client learns by the closed connection; an empty answer
+            // would shift all that follow.
+            Err(error) => Answer::Close {
+                cause: format!("answer cannot be encoded: {error}"),
+            },
+        }
+    }
+}

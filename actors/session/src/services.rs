@@ -1,0 +1,193 @@
+//! What all sessions of a node share: metadata image, controller, partitions, limits, caches.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kabuki_controller::broker_config::BrokerConfig;
+use kabuki_controller::image::{ImageWatch, MetadataImage};
+use kabuki_protocol::ids::{NodeId, PartitionId};
+use kabuki_runtime::Stage;
+
+use crate::connections::{ConnectionLimits, Connections};
+use crate::memory::MemoryBudget;
+use crate::ports::{ControllerPort, PartitionFinder, PartitionPort};
+use crate::state::fetch_sessions::FetchSessions;
+
+/// Milliseconds since 1970 as records are stamped with them; the wall clock outside of tests.
+pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Upper bound of the memory for requests and answers in flight where none is configured.
+const MEMORY_BYTES_DEFAULT: usize = 1 << 30;
+
+/// What the node hands to its sessions.
+pub struct ServicesSpec {
+    /// The node's configuration.
+    pub config: Arc<BrokerConfig>,
+    /// Where the newest metadata image is seen.
+    pub image: ImageWatch,
+    /// Who decides about topics, configurations and producer ids.
+    pub controller: ControllerPort,
+    /// Finds the partitions of this node.
+    pub partitions: PartitionFinder,
+    /// The runtime of the node: private requests read its registry and its supervision log.
+    pub stage: Stage,
+    /// Bytes of requests and answers in flight where `kabuki.memory.max` and
+    /// `queued.max.request.bytes` are not set; 0 stands for 1 GiB.
+    pub memory_bytes_default: usize,
+    /// Time for record timestamps.
+    pub clock: WallClock,
+}
+
+/// Shared by all listeners and sessions of a node.
+pub struct SessionServices {
+    pub(crate) config: Arc<BrokerConfig>,
+    pub(crate) image: ImageWatch,
+    pub(crate) controller: ControllerPort,
+    pub(crate) stage: Stage,
+    pub(crate) limits: SessionLimits,
+    pub(crate) memory: Arc<MemoryBudget>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) clock: WallClock,
+    partitions: PartitionFinder,
+    connections_seen: AtomicU64,
+}
+
+impl SessionServices {
+    /// Reads the limits from the configuration and opens empty caches.
+    pub fn new(spec: ServicesSpec) -> Arc<Self> {
+        let config = spec.config;
+        let slots_max = config.number("max.incremental.fetch.session.cache.slots");
+        let memory_bytes = memory_bytes_max(&config, spec.memory_bytes_default);
+        Arc::new(Self {
+            limits: SessionLimits::of(&config),
+            memory: Arc::new(MemoryBudget::new(memory_bytes)),
+            connections: Arc::new(Connections::new(connection_limits(&config))),
+            fetch_sessions: FetchSessions::new(usize::try_from(slots_max).unwrap_or(0)),
+            image: spec.image,
+            controller: spec.controller,
+            stage: spec.stage,
+            clock: spec.clock,
+            partitions: spec.partitions,
+            connections_seen: AtomicU64::new(0),
+            config,
+        })
+    }
+
+    /// The newest metadata image.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        self.image.borrow().clone()
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.config.node_id()
+    }
+
+    /// The actor that hosts a partition here.
+    pub(crate) fn partition(&self, id: &PartitionId) -> Option<PartitionPort> {
+        (self.partitions)(id)
+    }
+
+    /// Numbers a new connection; counts from 1.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections_seen.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Bytes of requests and answers in flight over all connections.
+    pub fn memory_used_bytes(&self) -> usize {
+        self.memory.used_bytes()
+    }
+
+    /// Fetch sessions alive.
+    pub fn fetch_session_count(&self) -> usize {
+        self.fetch_sessions.len()
+    }
+
+    /// Open client connections.
+    pub fn connection_count(&self) -> usize {
+        self.connections.count()
+    }
+}
+
+/// What bounds one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionLimits {
+    /// `socket.request.max.bytes`.
+    pub(crate) request_bytes_max: usize,
+    /// `connections.max.idle.ms`; `None` when negative: never.
+    pub(crate) idle_max: Option<Duration>,
+    /// `fetch.max.bytes`.
+    pub(crate) fetch_bytes_max: usize,
+    /// `request.timeout.ms`: the longest a request waits inside the node when it names no time.
+    pub(crate) request_timeout: Duration,
+}
+
+impl SessionLimits {
+    fn of(config: &BrokerConfig) -> Self {
+        let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
+        let request_timeout_ms = config.number("request.timeout.ms").max(1);
+        Self {
+            request_bytes_max: count("socket.request.max.bytes"),
+            idle_max: u64::try_from(config.number("connections.max.idle.ms"))
+                .ok()
+                .map(Duration::from_millis),
+            fetch_bytes_max: count("fetch.max.bytes"),
+            request_timeout: Duration::from_millis(request_timeout_ms.unsigned_abs()),
+        }
+    }
+}
+
+fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
+    let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
+    let overrides = config
+        .text("max.connections.per.ip.overrides")
+        .unwrap_or_default();
+    ConnectionLimits {
+        connections_max: count("max.connections"),
+        connections_per_ip_max: count("max.connections.per.ip"),
+        per_ip_overrides: parse_overrides(overrides),
+    }
+}
+
+/// Reads `address:count,address:count`. Names of hosts are not looked up: an entry that is no
+/// address has no effect.
+fn parse_overrides(text: &str) -> HashMap<IpAddr, usize> {
+    text.split(',')
+        .filter_map(|entry| {
+            let (address, count) = entry.trim().rsplit_once(':')?;
+            let address = address.trim_matches(['[', ']']).parse::<IpAddr>().ok()?;
+            Some((address.to_canonical(), count.trim().parse().ok()?))
+        })
+        .collect()
+}
+
+fn memory_bytes_max(config: &BrokerConfig, default: usize) -> usize {
+    let set = |key: &str| {
+        let bytes = config.number_if_set(key)?;
+        usize::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+    };
+    let fallback = if default == 0 {
+        MEMORY_BYTES_DEFAULT
+    } else {
+        default
+    };
+    set("queued.max.request.bytes")
+        .or_else(|| set("kabuki.memory.max"))
+        .unwrap_or(fallback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_read_for_both_kinds_of_address() {
+        let overrides = parse_overrides("10.0.0.1:5, [::1]:7,host:3,10.0.0.2:x,");
+        assert_eq!(overrides.len(), 2);
+        assert_eq!(overrides[&"10.0.0.1".parse::<IpAddr>().unwrap()], 5);
+        assert_eq!(overrides[&"::1".parse::<IpAddr>().unwrap()], 7);
+    }
+}

@@ -1,0 +1,91 @@
+//! The socket of one connection with its two buffers: bytes on their way in become frames, answers
+//! on their way out leave in one vectored write. Never waits.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use crate::state::frames::{FrameBuffer, FrameRefused};
+use crate::state::outbox::Outbox;
+
+/// A non-blocking connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    frames: FrameBuffer,
+    outbox: Outbox,
+}
+
+impl Socket {
+    /// Takes over a socket on the arbiter it is to be polled on.
+    pub(crate) fn new(stream: std::net::TcpStream, frame_bytes_max: usize) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(stream)?;
+        // An answer is one write; waiting for more would only delay it.
+        stream.set_nodelay(true)?;
+        let frames = FrameBuffer::new(frame_bytes_max);
+        Ok(Self {
+            stream,
+            frames,
+            outbox: Outbox::default(),
+        })
+    }
+
+    /// Reads what has come; `Ok(0)` says that the client will send no more.
+    pub(crate) fn poll_fill(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_read_ready(task))?;
+            match self.stream.try_read_buf(self.frames.room()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Takes the next complete frame.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameRefused> {
+        self.frames.next_frame()
+    }
+
+    /// Queues an answer.
+    pub(crate) fn push(&mut self, chunks: Vec<Bytes>) {
+        self.outbox.push(chunks);
+    }
+
+    /// Writes as much as the socket takes; `Pending` while some is left. Bytes written.
+    pub(crate) fn poll_flush(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut written = 0;
+        while !self.outbox.is_empty() {
+            match self.stream.try_write_vectored(&self.outbox.slices()) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.outbox.advance(count);
+                    written += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.stream.poll_write_ready(task) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending if written > 0 => return Poll::Ready(Ok(written)),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Bytes received that are not yet a taken frame.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.frames.buffered_bytes()
+    }
+
+    /// Bytes of answers that the socket has not taken.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+}
