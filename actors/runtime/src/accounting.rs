@@ -112,6 +112,11 @@ impl Account {
         Incarnation(self.incarnation.load(Ordering::Acquire))
     }
 
+    /// The instance that ran last, while none runs.
+    pub(crate) fn last_incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation().0.saturating_sub(1).max(1))
+    }
+
     pub(crate) fn set_incarnation(&self, incarnation: Incarnation) {
         self.incarnation.store(incarnation.0, Ordering::Release);
     }

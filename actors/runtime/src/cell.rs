@@ -44,8 +44,20 @@ pub(crate) struct Due {
     /// Which order this follows; the supervisor ignores ends of instances of older ones.
     pub(crate) generation: u64,
     pub(crate) at: Instant,
-    /// The crash it follows, for the log.
-    pub(crate) after_crash: Option<AfterCrash>,
+    pub(crate) reason: StartReason,
+}
+
+/// Why an instance starts, for the log.
+#[derive(Debug, Clone)]
+pub(crate) enum StartReason {
+    /// The actor is new.
+    First,
+    /// The instance before crashed.
+    Crash(AfterCrash),
+    /// Its supervisor was restarted.
+    WithGroup,
+    /// It was parked and somebody revived it.
+    Revived,
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +102,7 @@ impl<A: Actor> Cell<A> {
         let mut due = Some(Due {
             generation: 1,
             at: Instant::now(),
-            after_crash: None,
+            reason: StartReason::First,
         });
         while let Some(start) = self.wait(due.take()).await {
             match self.perform(start).await {
@@ -215,6 +227,7 @@ impl<A: Actor> Cell<A> {
                 () = killing_time => {
                     // Once is enough; a far deadline keeps this arm quiet from here on.
                     stop_at = Some(Instant::now() + Duration::from_secs(86_400));
+                    self.mailbox.stage.overdue(self.account());
                     self.mailbox.order(|orders| orders.kill = true);
                 }
             }
@@ -278,7 +291,7 @@ impl<A: Actor> Cell<A> {
     fn record(&self, crash: &Crash) {
         let account = self.account();
         account.crashed(crash.clone());
-        let last = crate::path::Incarnation(account.incarnation().0 - 1);
+        let last = account.last_incarnation();
         let event = SupervisionEvent::new(crash.cause.event_kind(), &account.path, last);
         self.mailbox
             .stage
@@ -342,18 +355,17 @@ impl<A: Actor> Cell<A> {
             };
             let mut event = SupervisionEvent::new(kind, &account.path, account.incarnation());
             let mut cause = String::new();
-            if let Some(AfterCrash {
-                crash,
-                backoff,
-                restarts_in_window,
-                restarts_max,
-            }) = due.after_crash
-            {
-                cause = crash.to_string();
-                event = event
-                    .with_crash(&crash)
-                    .with_backoff(backoff)
-                    .with_budget(restarts_in_window, restarts_max);
+            match due.reason {
+                StartReason::First => {}
+                StartReason::Crash(after) => {
+                    cause = after.crash.to_string();
+                    event = event
+                        .with_crash(&after.crash)
+                        .with_backoff(after.backoff)
+                        .with_budget(after.restarts_in_window, after.restarts_max);
+                }
+                StartReason::WithGroup => "group".clone_into(&mut event.cause),
+                StartReason::Revived => "revived".clone_into(&mut event.cause),
             }
             mailbox.stage.supervision_log().record(event);
             if !is_first {
@@ -371,7 +383,11 @@ impl<A: Actor> Cell<A> {
         self.mailbox.close(Undelivered::Stopped);
         let stage = &self.mailbox.stage;
         stage.registry().remove(&account);
-        let event = SupervisionEvent::new(EventKind::Stopped, &account.path, account.incarnation());
+        let event = SupervisionEvent::new(
+            EventKind::Stopped,
+            &account.path,
+            account.last_incarnation(),
+        );
         stage.supervision_log().record(event);
         if let Some(ended) = self.hooks.ended.take() {
             ended();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::accounting::{Account, lock};
 use crate::actor::{Actor, Handler};
 use crate::address::{Addr, Recipient};
-use crate::cell::{AfterCrash, Due, Order};
+use crate::cell::{AfterCrash, Due, Order, StartReason};
 use crate::context::Context;
 use crate::fault::{Crash, Fault};
 use crate::message::{Lane, Message};
@@ -64,13 +64,13 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    fn restart(&mut self, at: Instant, after_crash: Option<AfterCrash>) {
+    fn restart(&mut self, at: Instant, reason: StartReason) {
         self.generation += 1;
         self.is_parked = false;
         self.order(Order::Restart(Due {
             generation: self.generation,
             at,
-            after_crash,
+            reason,
         }));
     }
 
@@ -169,31 +169,41 @@ impl Group {
     }
 
     /// Stops the children one after the other, the last started first.
+    ///
+    /// Nobody may use up the time of those that stop after it, and the supervisor needs some as
+    /// well: each child has half of the time that is left, the last one three quarters.
     pub(crate) async fn stop_children(self: Arc<Self>, deadline: Instant) {
         let ids: Vec<u64> = lock(&self.table).children.keys().rev().copied().collect();
+        let last = ids.last().copied();
         for id in ids {
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            let own = if last == Some(id) {
+                left * 3 / 4
+            } else {
+                left / 2
+            };
             let ended = {
                 let table = lock(&self.table);
                 let Some(child) = table.children.get(&id) else {
                     continue;
                 };
-                child.order(Order::Stop { deadline });
+                child.order(Order::Stop {
+                    deadline: now + own,
+                });
                 child.ended.clone()
             };
             // A child whose thread hangs is left behind; its siblings still stop in order.
-            _ = has_ended(ended, deadline).await;
+            _ = has_ended(ended, now + own + (left - own) / 2).await;
         }
     }
 }
 
-/// Waits for the end of a cell, a little beyond the deadline at which its instance is dropped.
-pub(crate) async fn has_ended(mut ended: watch::Receiver<bool>, deadline: Instant) -> bool {
-    /// Time for the drop of an instance.
-    const GRACE: Duration = Duration::from_millis(200);
-    match tokio::time::timeout_at(deadline + GRACE, ended.wait_for(|ended| *ended)).await {
-        Ok(Ok(_)) => true,
-        // The cell is gone without a word: its arbiter has ended.
-        Ok(Err(_)) => true,
+/// Waits for the end of a cell, but not beyond `until`.
+pub(crate) async fn has_ended(mut ended: watch::Receiver<bool>, until: Instant) -> bool {
+    match tokio::time::timeout_at(until, ended.wait_for(|ended| *ended)).await {
+        // An error says that the cell is gone without a word: its arbiter has ended.
+        Ok(Ok(_) | Err(_)) => true,
         Err(_) => false,
     }
 }
@@ -237,7 +247,7 @@ impl Actor for GroupSupervisor {
             let now = cx.now();
             for child in lock(&self.group.table).children.values_mut() {
                 child.ledger.reset();
-                child.restart(now, None);
+                child.restart(now, StartReason::WithGroup);
             }
         }
         Ok(())
@@ -298,7 +308,7 @@ impl Handler<ChildExited> for GroupSupervisor {
         let restarts_max = policy.budget.restarts_max;
         let verdict = child.ledger.crashed(&policy, ran_for, now, jitter);
         let path = child.account.path.clone();
-        let event = |kind| SupervisionEvent::new(kind, &path, child.account.incarnation());
+        let event = |kind| SupervisionEvent::new(kind, &path, child.account.last_incarnation());
         let log = self.group.stage.supervision_log();
         let cause = crash.to_string();
         match verdict {
@@ -320,7 +330,7 @@ impl Handler<ChildExited> for GroupSupervisor {
                     restarts_in_window,
                     restarts_max,
                 };
-                child.restart(now + after, Some(after_crash));
+                child.restart(now + after, StartReason::Crash(after_crash));
                 drop(table);
                 self.group.notify(child_id, ChildEventKind::Crashed, &cause);
             }
@@ -357,7 +367,7 @@ impl Group {
         match table.children.get_mut(&id) {
             Some(child) if child.is_parked => {
                 child.ledger.reset();
-                child.restart(Instant::now(), None);
+                child.restart(Instant::now(), StartReason::Revived);
                 true
             }
             _ => false,

@@ -20,6 +20,7 @@ use crate::context::{Context, Ending};
 use crate::fault::{Cause, Crash};
 use crate::job::JobEnd;
 use crate::mailbox::{Mailbox, Orders, TURN_BUDGET, Taken};
+use crate::message::{InHand, Lane};
 use crate::panic_capture::{Caught, caught};
 
 /// A description is renewed at most this often.
@@ -157,12 +158,14 @@ impl<A: Actor> Body<A> {
         }
         if !self.is_started {
             self.is_started = true;
+            cx.in_hand("started", 0);
             if let Err(fault) = actor.started(cx) {
                 cx.fail(fault);
             }
             if !matches!(cx.ending, Some(Ending::Crashed(..)))
                 && let Some(announce) = self.announce.take()
             {
+                cx.take_in_hand(InHand::NOTHING);
                 announce();
             }
         }
@@ -221,6 +224,7 @@ impl<A: Actor> Body<A> {
             }
             if let Some(deadline) = stop {
                 cx.stop_deadline = Some(deadline);
+                cx.in_hand("stop_requested", 0);
                 actor.stop_requested(cx);
             }
         }
@@ -234,13 +238,15 @@ impl<A: Actor> Body<A> {
             let taken = self.batch.pop_front().expect("looked at just now");
             // Counted before it is opened: in hand, a message has left the mailbox.
             match taken.lane() {
-                Some(crate::message::Lane::Control) => self.handled_control += 1,
-                Some(crate::message::Lane::Data) => self.handled_data += 1,
+                Some(Lane::Control) => self.handled_control += 1,
+                Some(Lane::Data) => self.handled_data += 1,
                 None => self.handled_own += 1,
             }
             taken.into_envelope().open(actor, cx);
         }
-        cx.take_in_hand(crate::message::InHand::NOTHING);
+        if !matches!(cx.ending, Some(Ending::Crashed(..))) {
+            cx.take_in_hand(InHand::NOTHING);
+        }
         self.mailbox.put_back(&mut self.batch);
         None
     }
@@ -266,6 +272,7 @@ impl<A: Actor> Body<A> {
                     deadline,
                     place,
                 })) => {
+                    cx.in_hand(message, 0);
                     let text = format!("job for {message} not done after {deadline:?}");
                     cx.crash(Cause::Hung(text), place);
                     return;

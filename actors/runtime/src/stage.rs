@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 
-use crate::accounting::lock;
+use crate::accounting::{Account, lock};
 use crate::arbiter::Arbiter;
 use crate::fault::Crash;
 use crate::hang_watch::HangWatch;
@@ -62,6 +62,8 @@ struct Inner {
     jitter: Mutex<SmallRng>,
     exit: watch::Sender<Option<i32>>,
     root: Mutex<Option<Supervisor>>,
+    /// Actors that were dropped because they did not stop in time.
+    overdue: Mutex<Vec<ActorPath>>,
 }
 
 /// The runtime of one node. Cloning gives another handle to it.
@@ -91,6 +93,7 @@ impl Stage {
             jitter: Mutex::new(SmallRng::seed_from_u64(options.seed)),
             exit: watch::Sender::new(None),
             root: Mutex::new(None),
+            overdue: Mutex::default(),
             options,
         }));
         let root = Supervisor::root(&stage);
@@ -181,14 +184,40 @@ impl Stage {
         self.exit(EXIT_ESCALATED);
     }
 
-    /// Stops all actors, and lets go of the tree.
-    pub(crate) async fn take_down(&self, within: Duration) {
+    /// An actor did not stop by its deadline and is dropped.
+    pub(crate) fn overdue(&self, account: &Account) {
+        let (path, incarnation) = (&account.path, account.incarnation());
+        self.0.log.report(
+            EventKind::Hung,
+            path,
+            incarnation,
+            "stop passed its deadline",
+            "",
+        );
+        lock(&self.0.overdue).push(path.clone());
+    }
+
+    /// Stops all actors, and lets go of the tree. Gives the actors that did not stop by themselves
+    /// and those that are still there.
+    pub(crate) async fn take_down(&self, within: Duration) -> Vec<ActorPath> {
+        lock(&self.0.overdue).clear();
         let root = lock(&self.0.root).clone();
         if let Some(root) = root {
             root.stop(within).await;
         }
         lock(&self.0.root).take();
         self.0.log.flush_storms();
+        let mut left = std::mem::take(&mut *lock(&self.0.overdue));
+        left.extend(
+            self.0
+                .registry
+                .mailboxes()
+                .iter()
+                .map(|left| left.account().path.clone()),
+        );
+        left.sort();
+        left.dedup();
+        left
     }
 }
 

@@ -189,20 +189,28 @@ impl KV for Keys<'_> {
         let event = self.0;
         out.emit_str("actor", event.actor.as_str())?;
         out.emit_u64("incarnation", event.incarnation.0)?;
-        for (key, value) in [
-            ("cause", &event.cause),
-            ("at", &event.place),
-            ("detail", &event.detail),
-            ("message", &event.message),
+        // What follows a crash names it; the crash itself tells the whole of it.
+        let follows = matches!(
+            event.kind,
+            EventKind::Restarted
+                | EventKind::BackingOff
+                | EventKind::BudgetSpent
+                | EventKind::Escalated
+        );
+        for (key, value, is_told) in [
+            ("cause", &event.cause, true),
+            ("at", &event.place, true),
+            ("detail", &event.detail, !follows),
+            ("message", &event.message, !follows),
         ] {
-            if !value.is_empty() {
+            if is_told && !value.is_empty() {
                 out.emit_str(key, value)?;
             }
         }
-        if event.fingerprint != 0 {
+        if event.fingerprint != 0 && !follows {
             out.emit_arguments("fingerprint", &format_args!("{:016x}", event.fingerprint))?;
         }
-        if event.kind == EventKind::Restarted || event.kind == EventKind::BackingOff {
+        if event.backoff_ms != 0 {
             out.emit_u64("backoff_ms", event.backoff_ms)?;
         }
         if event.restarts_max != 0 {

@@ -300,7 +300,9 @@ async fn outcome(ended: Option<watch::Receiver<bool>>, deadline: Instant) -> Sto
     let Some(ended) = ended else {
         return StopOutcome::Unknown;
     };
-    if has_ended(ended, deadline).await {
+    /// Time for the drop of an instance at the deadline.
+    const GRACE: Duration = Duration::from_millis(200);
+    if has_ended(ended, deadline + GRACE).await {
         StopOutcome::Ended
     } else {
         StopOutcome::Hung

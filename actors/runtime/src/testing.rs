@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::path::ActorPath;
 use crate::stage::{Stage, StageOptions};
 
 /// Time all actors get to stop after a test. Virtual, so it costs nothing.
@@ -13,8 +12,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// Runs `body` on a stage with virtual time.
 ///
 /// # Panics
-/// If `body` does, and if an actor is still there after the ordered stop that follows: it hangs, or
-/// its stop waits for something that never comes.
+/// If `body` does, and if an actor outlives it: does not end by itself in the ordered stop that
+/// follows, because it hangs or waits for something that never comes.
 pub fn run<B, F, T>(body: B) -> T
 where
     B: FnOnce(Stage) -> F,
@@ -48,13 +47,8 @@ where
     system.block_on(async {
         let stage = Stage::set_up(options, true);
         let result = body(stage.clone()).await;
-        stage.take_down(STOP_WITHIN).await;
-        let left: Vec<String> = stage
-            .registry()
-            .describe(&ActorPath::root())
-            .into_iter()
-            .map(|actor| actor.path.to_string())
-            .collect();
+        let left = stage.take_down(STOP_WITHIN).await;
+        let left: Vec<&str> = left.iter().map(|path| path.as_str()).collect();
         assert!(
             left.is_empty(),
             "actors outlive the test: {}",

@@ -1,0 +1,126 @@
+//! Starting, finding and describing actors; and the look at what outlives a test.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabuki_runtime::{ActorPath, ActorState, GroupOptions, testing};
+
+use crate::probe::*;
+
+#[test]
+fn a_mailbox_can_be_used_before_its_actor_runs() {
+    testing::run(|stage| async move {
+        let (addr, counts) = start_probe(&stage.root(), "probe");
+        assert_eq!(counts.made(), 0);
+        addr.try_tell(Number(1)).unwrap();
+        assert_eq!(seen(&addr).await, [1]);
+        assert_eq!((counts.made(), counts.started()), (1, 1));
+    });
+}
+
+#[test]
+fn actors_are_found_by_path_and_type() {
+    testing::run(|stage| async move {
+        let group = stage.root().group("replicas", GroupOptions::default());
+        let (addr, _) = start_probe(&group, "orders-3");
+        assert_eq!(addr.path().as_str(), "/replicas/orders-3");
+        let found = stage
+            .registry()
+            .find::<Probe>(&ActorPath::new("/replicas/orders-3"))
+            .unwrap();
+        assert_eq!(found.ask(Number(3), SOON).await, Ok(3));
+        struct Other;
+        impl kabuki_runtime::Actor for Other {}
+        assert!(stage.registry().find::<Other>(addr.path()).is_none());
+        assert!(
+            stage
+                .registry()
+                .find::<Probe>(&ActorPath::new("/replicas"))
+                .is_none()
+        );
+    });
+}
+
+#[test]
+fn a_description_tells_state_and_account() {
+    testing::run(|stage| async move {
+        let group = stage.root().group("replicas", GroupOptions::default());
+        let (addr, _) = start_probe(&group, "orders-3");
+        for n in 0..10 {
+            addr.ask(Number(n), SOON).await.unwrap();
+        }
+        addr.tell(Do::panic()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        addr.ask(Number(1), SOON).await.unwrap();
+
+        let found = stage.registry().describe(&ActorPath::new("/replicas"));
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].detail, "1 children");
+        let probe = &found[1];
+        assert_eq!(probe.path, *addr.path());
+        assert_eq!(probe.state, ActorState::Running);
+        assert_eq!((probe.incarnation.0, probe.restarts), (2, 1));
+        assert!(
+            probe.last_cause.starts_with("panic: told to at "),
+            "{}",
+            probe.last_cause
+        );
+        assert_eq!(probe.messages, 12);
+        assert!(probe.busy > Duration::ZERO);
+        assert_eq!(probe.arbiter, "system");
+        // The next look has what the first one asked for.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(stage.registry().describe(addr.path())[0].detail, "1 seen");
+        assert_eq!(stage.registry().describe(&ActorPath::root()).len(), 3);
+    });
+}
+
+#[test]
+fn an_idle_actor_takes_no_wake_up() {
+    testing::run(|stage| async move {
+        let (addr, counts) = start_probe(&stage.root(), "probe");
+        addr.ask(Number(1), SOON).await.unwrap();
+        let polls = counts.polls();
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        assert_eq!(counts.polls(), polls);
+    });
+}
+
+#[test]
+#[should_panic(expected = "/group is on stage")]
+fn two_actors_of_one_name_are_a_bug() {
+    testing::run(|stage| async move {
+        stage.root().group("group", GroupOptions::default());
+        stage.root().group("group", GroupOptions::default());
+    });
+}
+
+#[test]
+fn an_actor_that_outlives_the_test_fails_it() {
+    let body = || {
+        testing::run(|stage| async move {
+            let group = stage.root().group("group", GroupOptions::default());
+            let (sibling, _) = start_probe(&group, "sibling");
+            let script = Script {
+                on_stop: Some(Arc::new(|_, _| {})),
+                ..Script::default()
+            };
+            let (spec, _) = probe("probe", script);
+            let addr = group.start(spec);
+            addr.ask(Number(1), SOON).await.unwrap();
+            sibling.ask(Number(1), SOON).await.unwrap();
+        });
+    };
+    let panic = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert_eq!(text, "actors outlive the test: /group/probe");
+}
+
+#[test]
+fn the_result_of_a_test_comes_back_and_its_panics_pass_through() {
+    assert_eq!(testing::run(|_| async { 7 }), 7);
+    let body = || testing::run(|_| async { panic!("the test itself") });
+    let panic = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the test itself"));
+}

@@ -1,0 +1,190 @@
+//! The few promises that need real threads. They wait for events, never for an amount of time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kabuki_runtime::{
+    ChildSpec, EXIT_ESCALATED, EventKind, GroupOptions, Stage, StageOptions, reply_channel, run,
+};
+
+use crate::probe::*;
+
+fn on_threads<F: Future<Output = ()>>(body: impl FnOnce(Stage) -> F) {
+    let options = StageOptions {
+        seed: 0,
+        hang_after: Duration::from_millis(300),
+        ..StageOptions::default()
+    };
+    let code = run(options, |stage| async move {
+        body(stage).await;
+        3
+    });
+    assert_eq!(code, 3);
+}
+
+#[test]
+fn actors_on_their_own_threads_answer_senders_on_any_thread() {
+    on_threads(|stage| async move {
+        let arbiter = stage.new_arbiter("data-0");
+        let (spec, _) = probe("probe", Script::default());
+        let addr = stage.root().start(spec.on(&arbiter).mailbox(16, 4));
+        assert!(!addr.same_arbiter());
+        let own = addr.clone();
+        assert!(ask_probe(&addr, move |_, _| own.same_arbiter()).await);
+        let name = ask_probe(&addr, |_, _| {
+            std::fs::read_to_string("/proc/thread-self/comm")
+        })
+        .await;
+        if let Ok(name) = name {
+            assert_eq!(name.trim(), "data-0");
+        }
+
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                let addr = addr.clone();
+                std::thread::spawn(move || {
+                    futures_executor(async {
+                        for n in 0..1000 {
+                            addr.tell(Number(sender * 1000 + n)).await.unwrap();
+                        }
+                    });
+                })
+            })
+            .collect();
+        for sender in senders {
+            let joined = tokio::task::spawn_blocking(move || sender.join())
+                .await
+                .unwrap();
+            joined.unwrap();
+        }
+        let seen = seen(&addr).await;
+        assert_eq!(seen.len(), 4000);
+        for sender in 0..4 {
+            let own: Vec<_> = seen.iter().filter(|n| **n / 1000 == sender).collect();
+            assert!(own.is_sorted(), "each sender's messages keep their order");
+        }
+    });
+}
+
+/// Runs a future on a thread without an event loop.
+fn futures_executor<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn an_actor_on_another_thread_is_restarted_there() {
+    on_threads(|stage| async move {
+        let arbiter = stage.new_arbiter("data-0");
+        let group = stage.root().group("replicas", GroupOptions::default());
+        let (spec, counts) = probe("probe", Script::default());
+        let addr = group.start(spec.on(&arbiter));
+        let thread = ask_probe(&addr, |_, _| std::thread::current().id()).await;
+        let (port, lost) = reply_channel::<()>();
+        addr.tell(Do::new(move |_, _| {
+            let _in_hand = port;
+            panic!("told to");
+        }))
+        .await
+        .unwrap();
+        assert!(lost.await.is_err());
+        assert_eq!(
+            ask_probe(&addr, |_, _| std::thread::current().id()).await,
+            thread
+        );
+        assert_eq!(counts.made(), 2);
+    });
+}
+
+#[test]
+fn a_hung_arbiter_is_reported_with_the_actor_that_runs_on_it() {
+    on_threads(|stage| async move {
+        let arbiter = stage.new_arbiter("data-0");
+        let (spec, _) = probe("probe", Script::default());
+        let addr = stage.root().start(spec.on(&arbiter));
+        let (spec, _) = probe("elsewhere", Script::default());
+        let elsewhere = stage.root().start(spec);
+        let mut events = stage.supervision_log().subscribe();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let here = Arc::clone(&is_over);
+        addr.tell(Do::new(move |_, _| {
+            while !here.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }))
+        .await
+        .unwrap();
+        let hung = loop {
+            let event = events.recv().await.unwrap();
+            if event.kind == EventKind::Hung {
+                break event;
+            }
+        };
+        assert_eq!(hung.actor, *addr.path());
+        assert!(hung.detail.contains("data-0"), "{}", hung.detail);
+        assert_eq!(elsewhere.ask(Number(1), SOON).await, Ok(1));
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(addr.ask(Number(2), SOON).await, Ok(2));
+        while events.recv().await.unwrap().kind != EventKind::Healed {}
+    });
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_body_or_of_who_asked_for_it() {
+    let options = || StageOptions {
+        seed: 0,
+        ..StageOptions::default()
+    };
+    let code = run(options(), |stage| async move {
+        stage.exit(9);
+        std::future::pending().await
+    });
+    assert_eq!(code, 9);
+    let code = run(options(), |stage| async move {
+        struct Plain;
+        impl kabuki_runtime::Actor for Plain {}
+        let mut policy = kabuki_runtime::Policy::escalating();
+        policy.budget.restarts_max = 0;
+        let make = || -> Plain { panic!("never") };
+        stage
+            .root()
+            .start(ChildSpec::new("plain", make).policy(policy));
+        std::future::pending().await
+    });
+    assert_eq!(code, EXIT_ESCALATED);
+}
+
+#[test]
+fn an_actor_that_hangs_does_not_keep_the_others_from_stopping() {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let here = Arc::clone(&is_over);
+    let options = StageOptions {
+        seed: 0,
+        stop_within: Duration::from_secs(2),
+        ..StageOptions::default()
+    };
+    let (spec, counts) = probe("well", Script::default());
+    let code = run(options, |stage| async move {
+        let arbiter = stage.new_arbiter("data-0");
+        stage.root().start(spec).ask(Number(1), SOON).await.unwrap();
+        let (spec, _) = probe("hung", Script::default());
+        let addr = stage.root().start(spec.on(&arbiter));
+        let (port, begun) = reply_channel();
+        addr.tell(Do::new(move |_, _| {
+            port.send(());
+            while !here.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }))
+        .await
+        .unwrap();
+        begun.await.unwrap();
+        0
+    });
+    is_over.store(true, Ordering::SeqCst);
+    assert_eq!(code, 0);
+    assert_eq!((counts.stops(), counts.dropped()), (1, 1));
+}
