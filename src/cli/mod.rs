@@ -1,0 +1,119 @@
+//! The commands that talk to a running broker, and `log dump`, which reads files. Each command is a
+//! file: its arguments and what it does. Exit codes: 0 done, 1 refused or failed, 2 usage.
+
+mod actors;
+mod configs;
+mod consume;
+mod log_dump;
+mod produce;
+mod progress;
+mod record_json;
+mod supervision_log;
+mod table;
+mod topics;
+
+use std::io;
+
+use clap::Subcommand;
+use kabuki_client::{Admin, Client, ClientError, ClientOptions};
+
+/// What can be asked of a running cluster, and of files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Creates, lists, describes, alters and deletes topics
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
+    /// Writes the lines of standard input to a topic
+    Produce(produce::ProduceArgs),
+    /// Writes the records of a topic to standard output
+    Consume(consume::ConsumeArgs),
+    /// Shows and changes the configuration of topics and brokers
+    #[command(subcommand)]
+    Configs(configs::ConfigsCommand),
+    /// Reads log files without a broker
+    #[command(subcommand)]
+    Log(log_dump::LogCommand),
+    /// Shows the actors of a node: state, restarts, last cause, mailbox, work
+    Actors(actors::ActorsArgs),
+}
+
+/// Where the cluster is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Addresses of brokers, parted by commas
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    bootstrap: String,
+}
+
+impl ClusterArgs {
+    async fn client(&self) -> Result<Client, CliError> {
+        let mut options = ClientOptions::at(&self.bootstrap);
+        if options.bootstrap.is_empty() {
+            return Err(CliError::Usage("--bootstrap names no address".to_owned()));
+        }
+        options.connection.client_id = "kabuki-cli".to_owned();
+        Ok(Client::connect(options).await?)
+    }
+
+    async fn admin(&self) -> Result<Admin, CliError> {
+        self.client().await.map(Admin::new)
+    }
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The command line asks for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The cluster refused, or could not be reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Standard input, standard output or a file.
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    /// A line of input that is no record.
+    #[error("line {line}: {reason}")]
+    Input { line: u64, reason: String },
+    /// What was read is not as it should be; told in full on standard output.
+    #[error("{0}")]
+    Unsound(String),
+}
+
+impl CliError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    fn output(source: io::Error) -> Self {
+        Self::Io {
+            what: "standard output".to_owned(),
+            source,
+        }
+    }
+}
+
+/// Runs one command; the answer is the exit code.
+pub(crate) async fn run(command: Command) -> i32 {
+    let result = match command {
+        Command::Topics(command) => topics::run(command).await,
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+        Command::Configs(command) => configs::run(command).await,
+        Command::Log(command) => log_dump::run(command),
+        Command::Actors(args) => actors::run(args).await,
+    };
+    match result {
+        Ok(()) => 0,
+        // The reader of our output has seen enough, as `head` does.
+        Err(CliError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            eprintln!("kabuki: {error}");
+            match error {
+                CliError::Usage(_) => 2,
+                _ => 1,
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `kabuki actors log`: the events of supervision, once or as they come.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use kabuki_protocol::private::SupervisionRow;
+use serde_json::json;
+
+use super::table::print;
+use super::{CliError, ClusterArgs};
+
+/// Events of one answer.
+const EVENTS_MAX: u32 = 1_000;
+
+/// How long a node may wait for the next event before it answers that there is none.
+const FOLLOW_WAIT: Duration = Duration::from_secs(10);
+
+/// Arguments of `actors log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Waits for more events, until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// Shows events of the actors at and below this path
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    actor: String,
+    /// Writes each event as a line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+pub(super) async fn run(args: LogArgs) -> Result<(), CliError> {
+    tokio::select! {
+        result = read(&args) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn read(args: &LogArgs) -> Result<(), CliError> {
+    let admin = args.cluster.admin().await?;
+    let mut from_seq = 0;
+    let mut wait = Duration::ZERO;
+    loop {
+        let read = admin
+            .supervision_log(&args.actor, from_seq, EVENTS_MAX, wait)
+            .await?;
+        let mut text = String::new();
+        for event in &read.events {
+            text.push_str(&if args.json {
+                json_of(event)
+            } else {
+                line_of(event)
+            });
+            text.push('\n');
+        }
+        print(&text)?;
+        let is_all = read.next_seq <= from_seq;
+        from_seq = read.next_seq.max(from_seq);
+        if read.events.is_empty() && is_all {
+            if !args.follow {
+                return Ok(());
+            }
+            wait = FOLLOW_WAIT;
+        }
+    }
+}
+
+/// The event as the node's own log writes it on a terminal.
+fn line_of(event: &SupervisionRow) -> String {
+    let mut line = format!("{} {}", clock(event.at_ms), event.kind);
+    let mut put = |key: &str, value: &dyn std::fmt::Display, is_there: bool| {
+        if is_there {
+            write!(line, " {key}={value}").expect("a string takes all that is written");
+        }
+    };
+    put("actor", &event.actor, true);
+    put("incarnation", &event.incarnation, event.incarnation > 0);
+    put("cause", &quoted(&event.cause), !event.cause.is_empty());
+    put("detail", &quoted(&event.detail), !event.detail.is_empty());
+    put("at", &event.place, !event.place.is_empty());
+    put("message", &event.message, !event.message.is_empty());
+    put("backoff_ms", &event.backoff_ms, event.backoff_ms > 0);
+    let restarts = format!("{}/{}", event.restarts_in_window, event.restarts_max);
+    put(
+        "restarts_in_window",
+        &restarts,
+        event.restarts_in_window > 0,
+    );
+    put("repeated", &event.repeated, event.repeated > 0);
+    line
+}
+
+fn json_of(event: &SupervisionRow) -> String {
+    json!({
+        "seq": event.seq,
+        "at_ms": event.at_ms,
+        "kind": event.kind,
+        "actor": event.actor,
+        "incarnation": event.incarnation,
+        "cause": event.cause,
+        "detail": event.detail,
+        "place": event.place,
+        "message": event.message,
+        "backoff_ms": event.backoff_ms,
+        "restarts_in_window": event.restarts_in_window,
+        "restarts_max": event.restarts_max,
+        "repeated": event.repeated,
+    })
+    .to_string()
+}
+
+/// A text of several words in quotes, and nothing in it that moves a cursor.
+fn quoted(text: &str) -> String {
+    let is_plain = text
+        .chars()
+        .all(|it| !it.is_whitespace() && !it.is_control() && it != '"');
+    if is_plain {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+/// Time of day in UTC, `HH:MM:SS.mmm`: the log in memory is short, its day is known.
+fn clock(at_ms: u64) -> String {
+    let second = at_ms / 1_000 % 86_400;
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!(
+        "{hour:02}:{minute:02}:{:02}.{:03}",
+        second % 60,
+        at_ms % 1_000
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_like_the_nodes_own_log() {
+        let event = SupervisionRow {
+            at_ms: 86_400_000 + 3_661_007,
+            kind: "restarted".into(),
+            actor: "/replicas/orders-3".into(),
+            incarnation: 2,
+            cause: "panic".into(),
+            detail: "index 7 is out\nof bounds".into(),
+            place: "state.rs:48".into(),
+            backoff_ms: 100,
+            restarts_in_window: 1,
+            restarts_max: 5,
+            ..SupervisionRow::default()
+        };
+        assert_eq!(
+            line_of(&event),
+            "01:01:01.007 restarted actor=/replicas/orders-3 incarnation=2 cause=panic \
+             detail=\"index 7 is out\\nof bounds\" at=state.rs:48 backoff_ms=100 \
+             restarts_in_window=1/5"
+        );
+    }
+}
