@@ -62,7 +62,9 @@ pub(crate) struct Account {
     pub(crate) messages: AtomicU64,
     busy_nanos: AtomicU64,
     wake_ups: AtomicU64,
-    pub(crate) detail: Mutex<String>,
+    detail: Mutex<String>,
+    /// Wake-ups when the detail was renewed.
+    described_at_wake_up: AtomicU64,
     crashes: Mutex<VecDeque<Crash>>,
     holds: AtomicUsize,
     holds_released: Notify,
@@ -86,6 +88,7 @@ impl Account {
             busy_nanos: AtomicU64::new(0),
             wake_ups: AtomicU64::new(0),
             detail: Mutex::default(),
+            described_at_wake_up: AtomicU64::new(0),
             crashes: Mutex::default(),
             holds: AtomicUsize::new(0),
             holds_released: Notify::new(),
@@ -141,6 +144,20 @@ impl Account {
 
     pub(crate) fn wake_ups(&self) -> u64 {
         self.wake_ups.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what the actor says of itself. Called within a wake-up.
+    pub(crate) fn describe(&self, detail: String) {
+        *lock(&self.detail) = detail;
+        let this_wake_up = self.wake_ups() + 1;
+        self.described_at_wake_up
+            .store(this_wake_up, Ordering::Relaxed);
+    }
+
+    /// What the actor said of itself last, and whether it has run since.
+    pub(crate) fn detail(&self) -> (String, bool) {
+        let described_at = self.described_at_wake_up.load(Ordering::Relaxed);
+        (lock(&self.detail).clone(), self.wake_ups() > described_at)
     }
 
     pub(crate) fn crashed(&self, crash: Crash) {

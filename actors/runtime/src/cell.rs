@@ -2,6 +2,7 @@
 //! the supervisor and obeys its orders. One task per actor, on the actor's arbiter.
 
 use std::future::pending;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,6 +25,9 @@ use crate::supervision_log::{EventKind, SupervisionEvent};
 /// How long messages wait for the next instance of a crashed actor. Ten times the first back-off,
 /// and short against any client's time-out.
 pub const LOBBY_WAIT: Duration = Duration::from_millis(100);
+
+/// Later than anything that is waited for.
+const FAR: Duration = Duration::from_secs(86_400);
 
 /// What a supervisor tells a cell.
 #[derive(Debug, Clone)]
@@ -152,6 +156,8 @@ impl<A: Actor> Cell<A> {
                         due = None;
                         self.park();
                     }
+                    // Nobody brings a temporary actor back, not even with its group.
+                    Some(Order::Halt) if self.restart == Restart::Temporary => return None,
                     Some(Order::Halt) => due = None,
                     Some(Order::Stop { .. }) | None => return None,
                 },
@@ -184,7 +190,8 @@ impl<A: Actor> Cell<A> {
         let incarnation = self.account().incarnation();
         let cx = Context::new(Arc::clone(&self.mailbox), incarnation);
         let exit_slot = ExitSlot::default();
-        let announce = self.announcement(due);
+        let started_well = Rc::new(std::cell::Cell::new(false));
+        let announce = self.announcement(due, Rc::clone(&started_well));
         let body = Body::new(
             Arc::clone(&self.mailbox),
             actor,
@@ -219,14 +226,14 @@ impl<A: Actor> Cell<A> {
                     }
                     None => {
                         orders_open = false;
-                        stop_at = Some(Instant::now());
+                        stop_at = Some(Instant::now() + FAR);
                         self.mailbox.order(|orders| orders.kill = true);
                     }
                 },
                 () = &mut instance => break,
                 () = killing_time => {
                     // Once is enough; a far deadline keeps this arm quiet from here on.
-                    stop_at = Some(Instant::now() + Duration::from_secs(86_400));
+                    stop_at = Some(Instant::now() + FAR);
                     self.mailbox.stage.overdue(self.account());
                     self.mailbox.order(|orders| orders.kill = true);
                 }
@@ -236,6 +243,10 @@ impl<A: Actor> Cell<A> {
         let exit = exit_slot.borrow_mut().take().unwrap_or(Exit::Killed);
         self.count_incarnation();
         let ran_for = began.elapsed();
+        if started_well.get() {
+            // Otherwise the wait of those in the lobby goes on where it was.
+            self.lobby_ends = None;
+        }
 
         if stop_at.is_some() {
             if let Exit::Crashed(crash) = exit {
@@ -246,6 +257,9 @@ impl<A: Actor> Cell<A> {
         if let Some(order) = pending_order {
             if let Exit::Crashed(crash) = exit {
                 self.record(&crash);
+            }
+            if self.restart == Restart::Temporary {
+                return Next::End;
             }
             self.account().set_state(ActorState::Restarting);
             self.begin_lobby();
@@ -338,14 +352,14 @@ impl<A: Actor> Cell<A> {
     }
 
     /// What happens once the instance has started well.
-    fn announcement(&mut self, due: Due) -> Box<dyn FnOnce()> {
+    fn announcement(&self, due: Due, started_well: Rc<std::cell::Cell<bool>>) -> Box<dyn FnOnce()> {
         let mailbox = Arc::clone(&self.mailbox);
         let group = self.group.clone();
         let child_id = self.child_id;
-        // Should it not start well, the wait goes on where it was.
         let is_first = self.account().incarnation().0 == 1;
         Box::new(move || {
             let account = &mailbox.account;
+            started_well.set(true);
             account.set_state(ActorState::Running);
             mailbox.open();
             let kind = if is_first {

@@ -2,7 +2,6 @@
 //! belongs to one instance and dies with it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,26 +18,14 @@ use crate::address::Addr;
 use crate::fault::{Cause, Crash, Fault};
 use crate::job::{Job, JobEnd};
 use crate::mailbox::Mailbox;
-use crate::message::{Envelope, InHand, InHandName, Lane, Message, Told};
+use crate::message::{InHand, InHandName, Message, Told};
 use crate::panic_capture::short_place;
 use crate::path::{ActorPath, Incarnation};
 use crate::reply::{NoReply, ReplyPort};
 use crate::self_reply::SelfReply;
 use crate::stage::Stage;
 use crate::supervision_log::EventKind;
-
-/// Names a tick that was asked for by [`Context::tell_after`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timer {
-    pub(crate) due: Instant,
-    serial: u64,
-}
-
-/// A tick that is not due yet.
-pub(crate) struct Tick<A: Actor> {
-    pub(crate) lane: Lane,
-    pub(crate) envelope: Box<dyn Envelope<A>>,
-}
+use crate::ticks::{Tick, Ticks, Timer};
 
 /// How an instance wants to end.
 pub(crate) enum Ending {
@@ -56,8 +43,7 @@ pub struct Context<A: Actor> {
     in_hand: Rc<Cell<InHand>>,
     pub(crate) ending: Option<Ending>,
     pub(crate) data_held: bool,
-    pub(crate) ticks: BTreeMap<Timer, Tick<A>>,
-    next_serial: u64,
+    pub(crate) ticks: Ticks<A>,
     pub(crate) jobs: FuturesUnordered<Job<A>>,
     /// A job was added since the last look at them.
     pub(crate) jobs_added: bool,
@@ -82,8 +68,7 @@ impl<A: Actor> Context<A> {
             in_hand: Rc::new(Cell::new(InHand::NOTHING)),
             ending: None,
             data_held: false,
-            ticks: BTreeMap::new(),
-            next_serial: 0,
+            ticks: Ticks::default(),
             jobs: FuturesUnordered::new(),
             jobs_added: false,
             wake_wanted: false,
@@ -158,24 +143,13 @@ impl<A: Actor> Context<A> {
     where
         A: Handler<M>,
     {
-        let timer = Timer {
-            due: Instant::now() + delay,
-            serial: self.next_serial,
-        };
-        self.next_serial += 1;
-        self.ticks.insert(
-            timer,
-            Tick {
-                lane: M::LANE,
-                envelope: Box::new(Told(message)),
-            },
-        );
-        timer
+        let (lane, envelope) = (M::LANE, Box::new(Told(message)));
+        self.ticks.add(delay, Tick { lane, envelope })
     }
 
     /// Takes a tick back. False when it is on its way already or was cancelled before.
     pub fn cancel(&mut self, timer: Timer) -> bool {
-        self.ticks.remove(&timer).is_some()
+        self.ticks.cancel(timer).is_some()
     }
 
     /// Polls a future on this arbiter; what `map` makes of its output comes back as a message to

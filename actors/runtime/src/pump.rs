@@ -3,7 +3,6 @@
 //! actor code is caught here; what follows an end is the cell's business.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,19 +11,23 @@ use std::time::Duration;
 
 use actix::{ActorContext, AsyncContext};
 use futures_util::stream::{FuturesUnordered, Stream};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use crate::accounting::lock;
 use crate::actor::Actor;
 use crate::context::{Context, Ending};
 use crate::fault::{Cause, Crash};
 use crate::job::JobEnd;
-use crate::mailbox::{Mailbox, Orders, TURN_BUDGET, Taken};
+use crate::mailbox::Mailbox;
 use crate::message::{InHand, Lane};
 use crate::panic_capture::{Caught, caught};
+use crate::queues::{Orders, TURN_BUDGET, Taken};
 
 /// A description is renewed at most this often.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A batch with more room than this is given back before a sleep: there are thousands of actors, and
+/// few of them are busy.
+const IDLE_BATCH_MAX: usize = 16;
 
 /// How an instance ended.
 #[derive(Debug)]
@@ -52,9 +55,8 @@ pub(crate) struct Body<A: Actor> {
     handled_control: usize,
     handled_data: usize,
     handled_own: usize,
-    /// Armed for the earliest tick.
-    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
-    described_at: Option<Instant>,
+    /// In real time; `None` when a description is wanted.
+    described_at: Option<std::time::Instant>,
     exit: ExitSlot,
 }
 
@@ -114,11 +116,10 @@ impl<A: Actor> Body<A> {
             live: Some((actor, cx)),
             announce: Some(announce),
             is_started: false,
-            batch: VecDeque::with_capacity(TURN_BUDGET),
+            batch: VecDeque::new(),
             handled_control: 0,
             handled_data: 0,
             handled_own: 0,
-            alarm: None,
             described_at: None,
             exit,
         }
@@ -126,9 +127,9 @@ impl<A: Actor> Body<A> {
 
     /// One wake-up: a turn, its accounting, and the end of the instance if it has come.
     fn wake_up(&mut self, task: &mut std::task::Context<'_>) -> Option<Exit> {
-        let arbiter = Arc::clone(&self.mailbox.account);
-        let entered = arbiter.arbiter.enter(arbiter.id);
-        let turn = caught(|| self.turn(task));
+        let account = Arc::clone(&self.mailbox.account);
+        let entered = account.arbiter.enter(account.id);
+        let turn = caught(|| self.turn(task, entered));
         let exit = match turn {
             Ok(Turn::More) => {
                 task.waker().wake_by_ref();
@@ -143,12 +144,12 @@ impl<A: Actor> Body<A> {
             .release_room(self.handled_control, self.handled_data);
         (self.handled_control, self.handled_data, self.handled_own) = (0, 0, 0);
         let exit = exit.map(|exit| self.end(exit));
-        let busy = arbiter.arbiter.leave(entered);
-        arbiter.woke(busy, handled as u64);
+        let busy = account.arbiter.leave(entered);
+        account.woke(busy, handled as u64);
         exit
     }
 
-    fn turn(&mut self, task: &mut std::task::Context<'_>) -> Turn {
+    fn turn(&mut self, task: &mut std::task::Context<'_>, entered: std::time::Instant) -> Turn {
         let (actor, cx) = self
             .live
             .as_mut()
@@ -156,6 +157,7 @@ impl<A: Actor> Body<A> {
         if !cx.waker.will_wake(task.waker()) {
             cx.waker = task.waker().clone();
         }
+        cx.take_in_hand(InHand::NOTHING);
         if !self.is_started {
             self.is_started = true;
             cx.in_hand("started", 0);
@@ -189,9 +191,12 @@ impl<A: Actor> Body<A> {
         if cx.jobs_added {
             self.poll_jobs(task);
         }
-        self.arm(task);
-        self.describe(false);
+        self.describe(entered);
         let (_, cx) = self.live.as_mut().expect("settled just now");
+        if cx.ticks.arm(task) {
+            // Due while this turn ran: the next one fires it.
+            cx.wake_wanted = true;
+        }
         if let Some(ending) = cx.ending.take() {
             return Turn::Ended(self.ending(ending));
         }
@@ -200,6 +205,9 @@ impl<A: Actor> Body<A> {
         if wake_wanted || !self.mailbox.sleep(task.waker(), held) {
             Turn::More
         } else {
+            if self.batch.capacity() > IDLE_BATCH_MAX {
+                self.batch = VecDeque::new();
+            }
             Turn::Asleep
         }
     }
@@ -289,53 +297,22 @@ impl<A: Actor> Body<A> {
             return;
         }
         let now = Instant::now();
-        while let Some(first) = cx.ticks.first_entry() {
-            if first.key().due > now {
-                return;
-            }
-            let tick = first.remove();
+        while let Some(tick) = cx.ticks.pop_due(now) {
             self.mailbox
                 .push_own(tick.lane, tick.envelope, cx.incarnation());
         }
     }
 
-    /// Sets the alarm to the earliest tick. One timer serves all ticks of an actor, and it is
-    /// polled only when it was set anew or has rung.
-    fn arm(&mut self, task: &mut std::task::Context<'_>) {
-        let (_, cx) = self.live.as_mut().expect("called within a turn");
-        let Some((first, _)) = cx.ticks.first_key_value() else {
-            self.alarm = None;
+    /// Renews the description if it is old, or somebody will ask for it.
+    fn describe(&mut self, now: std::time::Instant) {
+        let is_fresh = |at| now.saturating_duration_since(at) < DESCRIBE_EVERY;
+        if self.described_at.is_some_and(is_fresh) {
             return;
-        };
-        let due = first.due;
-        match &mut self.alarm {
-            Some((at, _)) if *at == due => {}
-            Some((at, sleep)) => {
-                *at = due;
-                sleep.as_mut().reset(due);
-            }
-            None => self.alarm = Some((due, Box::pin(tokio::time::sleep_until(due)))),
         }
-        if let Some((_, sleep)) = &mut self.alarm
-            && sleep.as_mut().poll(task).is_ready()
-        {
-            // Due while this turn ran: the next one fires it.
-            self.alarm = None;
-            cx.wake_wanted = true;
-        }
-    }
-
-    fn describe(&mut self, force: bool) {
-        let now = Instant::now();
-        let is_due = self
-            .described_at
-            .is_none_or(|at| now.duration_since(at) >= DESCRIBE_EVERY);
-        if is_due || force {
-            self.described_at = Some(now);
-            let (actor, _) = self.live.as_ref().expect("called within a turn");
-            let detail = actor.describe();
-            *lock(&self.mailbox.account.detail) = detail;
-        }
+        self.described_at = Some(now);
+        let (actor, _) = self.live.as_ref().expect("called within a turn");
+        let detail = actor.describe();
+        self.mailbox.account.describe(detail);
     }
 
     fn ending(&self, ending: Ending) -> Exit {
@@ -365,7 +342,6 @@ impl<A: Actor> Body<A> {
     /// Drops the instance. What it took and did not answer is answered by the drop of its ports.
     fn end(&mut self, exit: Exit) -> Exit {
         self.mailbox.put_back(&mut self.batch);
-        self.alarm = None;
         let Some((actor, mut cx)) = self.live.take() else {
             return exit;
         };

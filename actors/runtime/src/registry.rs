@@ -9,7 +9,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use crate::accounting::{Account, ActorState, lock};
+use crate::accounting::{Account, ActorState};
 use crate::actor::Actor;
 use crate::address::Addr;
 use crate::mailbox::Mailbox;
@@ -112,11 +112,7 @@ impl Registry {
             .mailboxes()
             .into_iter()
             .filter(|mailbox| mailbox.account().path.is_within(prefix))
-            .map(|mailbox| {
-                let description = describe(&*mailbox, now);
-                mailbox.order_description();
-                description
-            })
+            .map(|mailbox| describe(&*mailbox, now))
             .collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found
@@ -165,6 +161,11 @@ impl Registry {
 fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
     let account = mailbox.account();
     let (mailbox_depth, waiting_since) = mailbox.depth();
+    let (detail, is_old) = account.detail();
+    if is_old {
+        // Whoever looks again sees the rest.
+        mailbox.order_description();
+    }
     ActorDescription {
         path: account.path.clone(),
         state: account.state(),
@@ -180,7 +181,7 @@ fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
         wake_ups: account.wake_ups(),
         busy: account.busy(),
         arbiter: account.arbiter.name().to_owned(),
-        detail: lock(&account.detail).clone(),
+        detail,
     }
 }
 

@@ -442,3 +442,42 @@ fn a_crash_on_request_is_a_real_panic() {
         assert!(stage.registry().crash(&nobody).is_err());
     });
 }
+
+#[test]
+fn every_crash_leaves_the_queue_its_full_wait() {
+    testing::run(|stage| async move {
+        let (addr, _) = start_probe(&stage.root(), "probe");
+        for number in 0..3 {
+            addr.try_tell(Do::panic()).unwrap();
+            let (queued, answer) = request(number);
+            addr.try_tell(queued).unwrap();
+            assert_eq!(answer.await, Ok(number));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+#[test]
+fn the_wait_of_the_queue_goes_on_through_starts_that_fail() {
+    testing::run(|stage| async move {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let script = Script {
+            on_start: Some(Arc::new(move |_| {
+                assert_eq!(starts.fetch_add(1, Ordering::SeqCst), 0, "never again");
+                Ok(())
+            })),
+            ..Script::default()
+        };
+        let (spec, counts) = probe("probe", script);
+        let addr = stage.root().start(spec);
+        addr.ask(Number(0), SOON).await.unwrap();
+        addr.try_tell(Do::panic()).unwrap();
+        let (queued, handed_back) = request(1);
+        addr.try_tell(queued).unwrap();
+        let before = tokio::time::Instant::now();
+        let refused = Err(NoReply::NotDone(Undelivered::Restarting));
+        assert_eq!(handed_back.await, refused);
+        assert_eq!(before.elapsed(), kabuki_runtime::LOBBY_WAIT);
+        assert!(counts.made() > 2);
+    });
+}

@@ -332,3 +332,21 @@ fn a_temporary_child_is_not_brought_back() {
         assert_eq!(kinds, [ChildEventKind::Crashed, ChildEventKind::Stopped]);
     });
 }
+
+#[test]
+fn a_temporary_child_goes_with_its_group_and_does_not_come_back() {
+    testing::run(|stage| async move {
+        let group = stage.root().group("sessions", GroupOptions::default());
+        let (spec, counts) = probe("17", Script::default());
+        let session = group.start(spec.policy(Policy::temporary()));
+        let (listener, _) = start_probe(&group, "listener");
+        session.ask(Number(1), SOON).await.unwrap();
+        stage.registry().crash(group.path()).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(listener.ask(Number(1), SOON).await, Ok(1));
+        assert_eq!((counts.made(), counts.dropped()), (1, 1));
+        let refused = session.try_tell(Number(1)).unwrap_err();
+        assert_eq!(refused.why, Undelivered::Stopped);
+        assert_eq!(group.children(), ["listener"]);
+    });
+}
