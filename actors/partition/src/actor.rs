@@ -49,6 +49,7 @@ pub struct Partition {
     wanted_epoch: Option<LeaderEpoch>,
     lead_ports: Vec<(LeaderEpoch, LeadPort)>,
     stopping: Option<Stopping>,
+    late_timer: Option<Timer>,
     /// Set once this instance has given up, so that nothing more is started.
     has_failed: bool,
 }
@@ -92,6 +93,7 @@ impl Partition {
             wanted_epoch: None,
             lead_ports: Vec::new(),
             stopping: None,
+            late_timer: None,
             has_failed: false,
         }
     }

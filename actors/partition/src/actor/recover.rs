@@ -64,7 +64,7 @@ impl Partition {
             open_log(fs, opening)
         });
         cx.spawn(running, |result| RecoveryFinished(outcome(result)));
-        cx.tell_after(LOBBY_WAIT, RecoveryLate);
+        self.late_timer = Some(cx.tell_after(LOBBY_WAIT, RecoveryLate));
     }
 
     /// From now on the handlers refuse what needs the log, as not done.
@@ -73,6 +73,9 @@ impl Partition {
     }
 
     fn recovery_finished(&mut self, outcome: JobOutcome<Recovered>, cx: &mut Context<Self>) {
+        if let Some(timer) = self.late_timer.take() {
+            cx.cancel(timer);
+        }
         let recovered = match outcome {
             Ok(recovered) => recovered,
             Err(fault) => return self.recovery_failed(&fault, cx),
