@@ -90,3 +90,24 @@ pub(super) fn has_frame(kind: Kind, bytes: &[u8]) -> bool {
         .into_iter()
         .any(|(at, _)| decode(kind, &bytes[at..]).is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kabuki_protocol::ids::ProducerId;
+
+    #[test]
+    fn frames_keep_their_golden_bytes() {
+        let records = [MetadataRecord::ProducerIdsReserved {
+            next: ProducerId(1),
+        }];
+        let frame = encode(Kind::Batch, 258, &records);
+        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        // Magic, length, CRC-32C, base offset; then: one record, its tag 8, zigzag 1.
+        assert_eq!(hex, "4b4d423100000003f4c9dbe40000000000000102010802");
+        let decoded = decode(Kind::Batch, &frame).unwrap();
+        assert_eq!((decoded.base_offset, decoded.bytes), (258, frame.len()));
+        assert_eq!(decoded.records, records);
+        assert_eq!(decode(Kind::Snapshot, &frame), None);
+    }
+}
