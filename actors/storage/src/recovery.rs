@@ -35,6 +35,7 @@ struct Scanned {
     tail: IndexTail,
     /// Offset behind its last batch.
     end: Offset,
+    is_index_changed: bool,
 }
 
 struct Recovery<'a> {
@@ -239,8 +240,9 @@ impl Recovery<'_> {
                 segment.tail.finish();
             }
             let SealedSegment { base, .. } = segment.segment;
-            let changed = write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
-            self.report.rebuilt_indexes += usize::from(changed);
+            segment.is_index_changed =
+                write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
+            self.report.rebuilt_indexes += usize::from(segment.is_index_changed);
             scanned.push(segment);
             if bad.is_some() {
                 break;
@@ -307,7 +309,15 @@ impl Recovery<'_> {
             Ok(())
         })?;
         self.report.scanned_bytes += scanned_to - settled.position;
-        Ok((Scanned { segment, tail, end }, bad))
+        Ok((
+            Scanned {
+                segment,
+                tail,
+                end,
+                is_index_changed: false,
+            },
+            bad,
+        ))
     }
 
     /// Cuts the log at a bad place if that may be done: nothing valid follows, or what follows was
@@ -323,7 +333,7 @@ impl Recovery<'_> {
         let path = SegmentFile::Log.path(&self.open.dir, base);
         let log = self.fs.open(&path, OpenMode::ReadWrite);
         let log = log.map_err(LogFault::io("recover", &path))?;
-        let after = LogReader::new(log.as_ref(), &path, bytes).aftermath(bad, end)?;
+        let after = LogReader::new(log.as_ref(), &path, bytes).aftermath(bad, base)?;
         let is_file_cut = matches!(
             bad.reason,
             BadBatch::ShortHeader { .. } | BadBatch::Length { .. }
@@ -348,6 +358,7 @@ impl Recovery<'_> {
         let cut = log.set_len(bad.position).and_then(|()| log.sync_data());
         cut.map_err(LogFault::io("cut torn tail", &path))?;
         self.report.cut_bytes += bytes - bad.position;
+        self.report.scanned_bytes += bytes - bad.position;
         Ok(())
     }
 
@@ -375,6 +386,7 @@ impl Recovery<'_> {
         for found in later.iter().rev() {
             remove_segment(self.fs, &self.open.dir, found.segment.base)?;
             self.report.cut_bytes += found.segment.bytes;
+            self.report.scanned_bytes += found.segment.bytes;
         }
         if !later.is_empty() {
             let dir = &self.open.dir;
@@ -412,6 +424,7 @@ impl Recovery<'_> {
             bytes: last.segment.bytes,
             index: last.tail,
             first_timestamp: self.first_timestamp(last.segment)?,
+            is_index_unsynced: last.is_index_changed,
             ..ActiveSegment::new(last.segment.base, config.index_interval_bytes, *now_ms)
         };
         if log_start > log_end {
@@ -441,7 +454,7 @@ impl Recovery<'_> {
             recovery_point: (*recovery_point).min(log_end),
             sealed,
             active,
-            unflushed_bytes: self.report.scanned_bytes,
+            unflushed_bytes: self.report.scanned_bytes - self.report.cut_bytes,
             snapshot: replayed.snapshot,
         };
         let Recovery { report, epochs, .. } = self;

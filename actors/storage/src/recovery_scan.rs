@@ -11,9 +11,10 @@ use crate::log::{BadBatch, LogFault, PlacedBatch, judge_header};
 
 /// Bytes read at once. A larger batch is read as a whole.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Lost pages read as zeros: that many at a multiple of it are taken for one. The smallest unit that a
-/// disk writes at once.
-const HOLE_BYTES: usize = 512;
+/// The page cache writes back in pages of this size; a lost one reads as zeros.
+const PAGE_BYTES: u64 = 4096;
+/// That many zeros at the start of a page are taken for a lost one: a sector.
+const HOLE_BYTES: u64 = 512;
 
 /// A `.log` file read in chunks.
 #[derive(Debug)]
@@ -123,16 +124,15 @@ impl<'a> LogReader<'a> {
         Ok(None)
     }
 
-    /// Looks behind a bad place for a valid batch that starts at or after `expected`.
+    /// Looks from a bad place on for a valid batch with offsets of this segment, which starts at `base`.
     ///
-    /// The length in a bad header may be wrong, so every position is tried: those where the magic byte
-    /// and the offsets of a batch could be, which is a few bytes' work each, are checked in full.
-    pub(crate) fn aftermath(
-        &mut self,
-        bad: BadPlace,
-        expected: Offset,
-    ) -> Result<Aftermath, LogFault> {
-        let mut position = bad.position + 1;
+    /// Offsets that fall back count as valid here: the base offset lies outside of the checksum, so it
+    /// may be the batch before that lies about its own. The length in a bad header may be wrong, so
+    /// every position is tried: those where the magic byte and the offsets of a batch could be, which
+    /// is a few bytes' work each, are checked in full.
+    pub(crate) fn aftermath(&mut self, bad: BadPlace, base: Offset) -> Result<Aftermath, LogFault> {
+        let expected = base;
+        let mut position = bad.position;
         while position + HEADER_BYTES as u64 <= self.end {
             let Some(candidate) = self.next_candidate(position, expected)? else {
                 break;
@@ -180,17 +180,19 @@ impl<'a> LogReader<'a> {
         Ok(None)
     }
 
-    /// True if an aligned block between the positions, or the rest of one, holds only zeros.
+    /// True if zeros stand where a lost page would leave them: from `from` on, which may lie inside a
+    /// page that a later write began, or from the start of a page on.
     fn has_hole(&mut self, from: u64, to: u64) -> Result<bool, LogFault> {
-        let step = HOLE_BYTES as u64;
-        let mut block = from.next_multiple_of(step);
-        while block < to {
-            let length = usize::try_from((to - block).min(step)).unwrap_or(HOLE_BYTES);
-            let bytes = self.bytes_at(block, length)?;
+        let mut start = from;
+        while start < to {
+            let page_end = (start + 1).next_multiple_of(PAGE_BYTES);
+            let length = (page_end.min(to) - start).min(HOLE_BYTES);
+            let length = usize::try_from(length).expect("at most a sector");
+            let bytes = self.bytes_at(start, length)?;
             if bytes.len() >= length && bytes[..length].iter().all(|byte| *byte == 0) {
                 return Ok(true);
             }
-            block += step;
+            start = page_end;
         }
         Ok(false)
     }

@@ -89,7 +89,7 @@ pub struct Recovered {
 /// What opening a log found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// Bytes whose CRC was checked: what lies past the recovery point.
+    /// Bytes found past the recovery point, those that were cut included.
     pub scanned_bytes: u64,
     /// Bytes cut off the tail, over all segments.
     pub cut_bytes: u64,

@@ -41,6 +41,8 @@ struct Snapshot {
 pub struct FlushedLog {
     /// First offset that is not known to be durable: the recovery point to store.
     pub end: Offset,
+    /// Base of the segment that was active: those before it are synced to their last byte.
+    active: Offset,
     snapshot: Option<Offset>,
 }
 
@@ -72,6 +74,7 @@ impl FlushJob {
             snapshot.write(fs, &dir)?;
         }
         Ok(FlushedLog {
+            active,
             end,
             snapshot: snapshot_at,
         })
@@ -165,7 +168,11 @@ impl Log {
 
     /// Takes note of a flush: the recovery point moves, never back.
     pub fn flushed(&mut self, flushed: FlushedLog) {
-        let FlushedLog { end, snapshot } = flushed;
+        let FlushedLog {
+            end,
+            active,
+            snapshot,
+        } = flushed;
         assert!(
             end <= self.log_end,
             "flushed to {end} past the log end {}",
@@ -173,8 +180,10 @@ impl Log {
         );
         self.recovery_point = self.recovery_point.max(end);
         self.snapshot = self.snapshot.max(snapshot);
-        let dirty = self.segment_of(self.recovery_point);
-        self.files.synced_before(self.segment_at(dirty).base);
+        if active == self.active.base {
+            self.active.is_index_unsynced = false;
+        }
+        self.files.synced_before(active);
     }
 
     /// Ends the use of the log cleanly: indexes get their last entry, and a snapshot at the log end
@@ -221,12 +230,22 @@ impl Log {
         })
     }
 
-    /// The segments that hold offsets from the recovery point on, with their open handles.
+    /// True if no file holds anything that is not synced.
+    pub(super) fn is_clean(&self) -> bool {
+        self.recovery_point == self.log_end
+            && !self.active.index.has_pending()
+            && !self.active.is_index_unsynced
+            && self.files.first_unsynced().is_none()
+    }
+
+    /// The segments that hold offsets from the recovery point on, or got the last entries of their
+    /// indexes since they were synced, with their open handles.
     fn dirty_segments(&self) -> Vec<(Offset, SegmentHandles)> {
-        if self.recovery_point == self.log_end && !self.active.index.has_pending() {
+        if self.is_clean() {
             return Vec::new();
         }
-        let first = self.segment_of(self.recovery_point);
+        let unsynced = self.files.first_unsynced().unwrap_or(self.recovery_point);
+        let first = self.segment_of(self.recovery_point.min(unsynced));
         let sealed = self.sealed.iter().skip(first);
         let mut dirty: Vec<_> = sealed
             .map(|segment| (segment.base, self.files.unsynced(segment.base)))

@@ -239,7 +239,6 @@ impl Log {
     /// unsynced bytes stay: an error of their write-back is told to them.
     pub fn release_files(&mut self) {
         self.cursors = Cursors::default();
-        let is_clean = self.recovery_point == self.log_end && !self.active.index.has_pending();
-        self.files.release(is_clean && self.busy.is_none());
+        self.files.release(self.is_clean() && self.busy.is_none());
     }
 }

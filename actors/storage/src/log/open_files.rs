@@ -151,6 +151,11 @@ impl OpenFiles {
             .unwrap_or_default()
     }
 
+    /// The first sealed segment that has not been synced since it was sealed.
+    pub(crate) fn first_unsynced(&self) -> Option<Offset> {
+        self.unsynced.first().map(|(base, _)| *base)
+    }
+
     /// Sealed segments before `base` are durable.
     pub(crate) fn synced_before(&mut self, base: Offset) {
         self.unsynced.retain(|(unsynced, _)| *unsynced >= base);
