@@ -440,6 +440,7 @@ impl Handler<IdleCheckDue> for Session {
             cx.stop();
             return;
         }
+        self.give_up_silent_reads(now);
         self.arm_idle_check(cx);
     }
 }

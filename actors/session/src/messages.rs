@@ -55,15 +55,11 @@ pub(crate) struct FetchWaitDue {
     pub(crate) ticket: Ticket,
 }
 
-/// A partition has not answered a read for so long that the Fetch is answered without it.
-pub(crate) struct FetchDeadlineDue {
-    pub(crate) ticket: Ticket,
-}
-
 /// The earliest deadline of the Produce requests in hand may have passed.
 pub(crate) struct ProduceDeadlineDue;
 
-/// Time to see whether the connection is idle, or its client does not take its answers.
+/// Time to see whether the connection is idle, its client does not take its answers, or a partition
+/// never answers a read.
 pub(crate) struct IdleCheckDue;
 
 macro_rules! told {
@@ -82,7 +78,6 @@ told!(
     JobAnswered,
     RoomFound,
     FetchWaitDue,
-    FetchDeadlineDue,
     ProduceDeadlineDue,
     IdleCheckDue,
 );

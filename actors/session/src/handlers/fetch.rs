@@ -26,10 +26,11 @@ use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{Offset, TopicId};
 use kabuki_protocol::messages::fetch::FetchRequest;
 use kabuki_runtime::{Context, Handler, NoReply, Recipient, Timer, Undelivered};
+use tokio::time::Instant;
 
 use super::fetch_answer::{answer, refusal, session_ask};
 use crate::actor::Session;
-use crate::messages::{FetchDeadlineDue, FetchWaitDue, ReadAnswered, WatchEnded};
+use crate::messages::{FetchWaitDue, ReadAnswered, WatchEnded};
 use crate::ports::PartitionPort;
 use crate::refusals::{code_of, read_unanswered};
 use crate::request::{Answer, RequestContext};
@@ -74,6 +75,7 @@ struct InFlight {
     targets: Vec<Option<Target>>,
     /// Places in `targets`; filled when the fetch first waits.
     places: HashMap<(TopicId, i32), usize>,
+    started: Instant,
     wait: Duration,
     timer: Option<Timer>,
     is_over: bool,
@@ -173,6 +175,7 @@ impl Session {
             targets,
             places: HashMap::new(),
             is_over: wait.is_zero(),
+            started: cx.now(),
             wait,
             timer: None,
         });
@@ -201,6 +204,17 @@ impl Session {
                     return true;
                 }
             }
+        }
+    }
+
+    /// Answers for partitions that have let a read lie past all patience. Called every few seconds, so
+    /// that a Fetch needs no timer of its own for it.
+    pub(crate) fn give_up_silent_reads(&mut self, now: Instant) {
+        if let Some(fetch) = &mut self.fetch.current
+            && now >= fetch.started + fetch.wait + READ_GRACE
+        {
+            fetch.is_over = true;
+            fetch.round.give_up_reads(ErrorCode::KafkaStorageError);
         }
     }
 
@@ -459,21 +473,10 @@ impl Handler<WatchEnded> for Session {
 }
 
 impl Handler<FetchWaitDue> for Session {
-    fn handle(&mut self, tick: FetchWaitDue, cx: &mut Context<Self>) {
+    fn handle(&mut self, tick: FetchWaitDue, _cx: &mut Context<Self>) {
         let fetch = self.fetch.current.as_mut();
         if let Some(fetch) = fetch.filter(|fetch| fetch.ticket == tick.ticket) {
             fetch.is_over = true;
-            let ticket = fetch.ticket;
-            fetch.timer = Some(cx.tell_after(READ_GRACE, FetchDeadlineDue { ticket }));
-        }
-    }
-}
-
-impl Handler<FetchDeadlineDue> for Session {
-    fn handle(&mut self, tick: FetchDeadlineDue, _cx: &mut Context<Self>) {
-        let fetch = self.fetch.current.as_mut();
-        if let Some(fetch) = fetch.filter(|fetch| fetch.ticket == tick.ticket) {
-            fetch.round.give_up_reads(ErrorCode::KafkaStorageError);
         }
     }
 }

@@ -1,0 +1,262 @@
+//! A partition that keeps its log in memory, shared with the test, which also decides how it behaves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::{Bytes, BytesMut};
+use kabuki_partition::{
+    AppendRecords, AppendRefused, EpochEnd, FindEpochEnd, FindOffset, LogTrimmed, OffsetFound,
+    OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog,
+    TrimRefused, UnwatchPartition, WatchPartition, WatcherId,
+};
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_runtime::{Actor, Context, Handler, Message, ReplyPort};
+
+/// What the test sees of a partition, and tells it.
+#[derive(Clone, Default)]
+pub(crate) struct StubLog(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// First offset and bytes of each batch.
+    pub(crate) batches: Vec<(i64, Bytes)>,
+    pub(crate) log_start: i64,
+    pub(crate) log_end: i64,
+    /// Base sequences in the order in which batches arrived.
+    pub(crate) sequences: Vec<i32>,
+    /// Appends wait until [`ReleaseAppends`].
+    pub(crate) holds_appends: bool,
+    /// The next append crashes the actor.
+    pub(crate) panics_on_append: bool,
+    pub(crate) refusal: Option<AppendRefused>,
+    pub(crate) read_refusal: Option<ReadRefused>,
+    /// Reads are never answered.
+    pub(crate) swallows_reads: bool,
+    pub(crate) watchers: Vec<WatcherId>,
+    pub(crate) watches_seen: usize,
+    pub(crate) reads_seen: usize,
+}
+
+impl StubLog {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct StubPartition {
+    log: StubLog,
+    leader_epoch: LeaderEpoch,
+    held: Vec<AppendRecords>,
+    swallowed: Vec<ReadRecords>,
+    watchers: HashMap<WatcherId, (Offset, ReplyPort<PartitionMoved>)>,
+}
+
+/// Answers held appends, the last one first.
+pub(crate) struct ReleaseAppends;
+
+impl Message for ReleaseAppends {
+    type Reply = ();
+}
+
+impl StubPartition {
+    pub(crate) fn new(log: StubLog, leader_epoch: LeaderEpoch) -> Self {
+        Self {
+            log,
+            leader_epoch,
+            held: Vec::new(),
+            swallowed: Vec::new(),
+            watchers: HashMap::new(),
+        }
+    }
+
+    fn append(&mut self, command: AppendRecords) {
+        let AppendRecords { batch, reply, .. } = command;
+        let mut log = self.log.lock();
+        if let Some(refusal) = log.refusal.clone() {
+            reply.send(Err(refusal));
+            return;
+        }
+        let base = log.log_end;
+        let stamped = batch.stamped(Offset(base), self.leader_epoch);
+        let mut bytes = BytesMut::new();
+        stamped
+            .iter()
+            .for_each(|chunk| bytes.extend_from_slice(chunk));
+        log.batches.push((base, bytes.freeze()));
+        log.log_end += i64::from(batch.record_count);
+        reply.send(Ok(RecordsAppended {
+            base_offset: Offset(base),
+            log_append_time_ms: -1,
+            log_start: Offset(log.log_start),
+        }));
+        let end = Offset(log.log_end);
+        drop(log);
+        self.tell_watchers(end);
+    }
+
+    fn tell_watchers(&mut self, end: Offset) {
+        let passed: Vec<WatcherId> = self
+            .watchers
+            .iter()
+            .filter_map(|(watcher, (after, _))| (*after < end).then_some(*watcher))
+            .collect();
+        for watcher in passed {
+            if let Some((_, reply)) = self.watchers.remove(&watcher) {
+                reply.send(PartitionMoved::HighWatermark(end));
+            }
+        }
+        self.note_watchers();
+    }
+
+    fn note_watchers(&self) {
+        let mut watchers: Vec<WatcherId> = self.watchers.keys().copied().collect();
+        watchers.sort_unstable();
+        self.log.lock().watchers = watchers;
+    }
+}
+
+impl Actor for StubPartition {}
+
+impl Handler<AppendRecords> for StubPartition {
+    fn handle(&mut self, command: AppendRecords, _cx: &mut Context<Self>) {
+        let mut log = self.log.lock();
+        log.sequences.push(command.batch.header.base_sequence);
+        let is_held = log.holds_appends;
+        let panics = std::mem::take(&mut log.panics_on_append);
+        drop(log);
+        assert!(!panics, "told to");
+        if is_held {
+            self.held.push(command);
+        } else {
+            self.append(command);
+        }
+    }
+}
+
+impl Handler<ReleaseAppends> for StubPartition {
+    fn handle(&mut self, _message: ReleaseAppends, _cx: &mut Context<Self>) {
+        while let Some(command) = self.held.pop() {
+            self.append(command);
+        }
+    }
+}
+
+impl Handler<ReadRecords> for StubPartition {
+    fn handle(&mut self, query: ReadRecords, _cx: &mut Context<Self>) {
+        let mut log = self.log.lock();
+        log.reads_seen += 1;
+        if log.swallows_reads {
+            drop(log);
+            self.swallowed.push(query);
+            return;
+        }
+        if let Some(refusal) = log.read_refusal.clone() {
+            query.reply.send(Err(refusal));
+            return;
+        }
+        let (start, end) = (log.log_start, log.log_end);
+        let from = query.fetch_offset.get();
+        if from < start || from > end {
+            query.reply.send(Err(ReadRefused::OffsetOutOfRange {
+                fetch_offset: query.fetch_offset,
+                log_start: Offset(start),
+                log_end: Offset(end),
+            }));
+            return;
+        }
+        let ends = log
+            .batches
+            .iter()
+            .skip(1)
+            .map(|(base, _)| *base)
+            .chain([end]);
+        let wanted = log
+            .batches
+            .iter()
+            .zip(ends)
+            .filter(|(_, batch_end)| *batch_end > from);
+        let mut records = BytesMut::new();
+        for ((_, batch), _) in wanted {
+            let may_exceed = query.must_return_one && records.is_empty();
+            if records.len() + batch.len() > query.bytes_max && !may_exceed {
+                break;
+            }
+            records.extend_from_slice(batch);
+        }
+        query.reply.send(Ok(RecordsRead {
+            records: records.freeze(),
+            high_watermark: Offset(end),
+            last_stable_offset: Offset(end),
+            log_start: Offset(start),
+            diverging: None,
+        }));
+    }
+}
+
+impl Handler<WatchPartition> for StubPartition {
+    fn handle(&mut self, command: WatchPartition, _cx: &mut Context<Self>) {
+        let WatchPartition {
+            watcher,
+            after,
+            reply,
+        } = command;
+        self.watchers.insert(watcher, (after, reply));
+        self.log.lock().watches_seen += 1;
+        let end = Offset(self.log.lock().log_end);
+        self.tell_watchers(end);
+    }
+}
+
+impl Handler<UnwatchPartition> for StubPartition {
+    fn handle(&mut self, command: UnwatchPartition, _cx: &mut Context<Self>) {
+        self.watchers.remove(&command.watcher);
+        self.note_watchers();
+    }
+}
+
+impl Handler<FindOffset> for StubPartition {
+    fn handle(&mut self, query: FindOffset, _cx: &mut Context<Self>) {
+        let log = self.log.lock();
+        let offset = match query.target {
+            OffsetTarget::Earliest => log.log_start,
+            _ => log.log_end,
+        };
+        query.reply.send(Ok(OffsetFound {
+            offset: Offset(offset),
+            timestamp: -1,
+            leader_epoch: self.leader_epoch,
+        }));
+    }
+}
+
+impl Handler<FindEpochEnd> for StubPartition {
+    fn handle(&mut self, query: FindEpochEnd, _cx: &mut Context<Self>) {
+        query.reply.send(Ok(EpochEnd {
+            leader_epoch: self.leader_epoch,
+            end_offset: Offset(self.log.lock().log_end),
+        }));
+    }
+}
+
+impl Handler<TrimLog> for StubPartition {
+    fn handle(&mut self, command: TrimLog, _cx: &mut Context<Self>) {
+        let mut log = self.log.lock();
+        let before = match command.before.get() {
+            -1 => log.log_end,
+            before => before,
+        };
+        if before < 0 || before > log.log_end {
+            command.reply.send(Err(TrimRefused::OffsetOutOfRange {
+                before: command.before,
+                high_watermark: Offset(log.log_end),
+            }));
+            return;
+        }
+        log.log_start = log.log_start.max(before);
+        command.reply.send(Ok(LogTrimmed {
+            low_watermark: Offset(log.log_start),
+        }));
+    }
+}
