@@ -1,0 +1,32 @@
+"""One module a client. Each makes the calls of `clients.client.Client` with that client's own means."""
+
+import sys
+
+from clients.driver_process import DriverProcess
+from clients.kcat import Kcat
+from clients.tools import Tools
+from places import java
+
+
+def python_driver(module):
+    return [sys.executable, "-m", f"clients.{module}"]
+
+
+def all_clients(bootstrap):
+    """All clients by name, in the order of the table's columns."""
+    return {
+        "kcat": Kcat(bootstrap),
+        "librdkafka": DriverProcess(bootstrap, python_driver("confluent_driver")),
+        "kafka-python": DriverProcess(
+            bootstrap, python_driver("kafka_python_driver"), has_null_headers=False
+        ),
+        "java": DriverProcess(bootstrap, java("JavaDriver")),
+        "kafka-tools": Tools(bootstrap),
+    }
+
+
+def steward(bootstrap):
+    """The client that makes topics for scenarios which are about something else."""
+    return DriverProcess(bootstrap, python_driver("confluent_driver"))
+
+
