@@ -16,7 +16,7 @@ pub const REPLACEMENT_SUFFIX: &str = ".tmp";
 #[derive(Debug, Error)]
 pub enum DirFault {
     /// The file system refused.
-    #[error("cannot {operation} {}", path.display())]
+    #[error("cannot {operation} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.
         operation: &'static str,
