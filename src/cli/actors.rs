@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use kabuki_client::Admin;
+use kabuki_client::{Admin, ClientError};
 use kabuki_protocol::private::ActorRow;
 
 use super::supervision_log::{self, LogArgs};
@@ -49,6 +49,21 @@ pub(crate) struct CrashArgs {
 }
 
 pub(super) async fn run(args: ActorsArgs) -> Result<(), CliError> {
+    explained(run_command(args).await)
+}
+
+/// Only a Kabuki node answers, and only to clients beside it; all others close the connection.
+fn explained(result: Result<(), CliError>) -> Result<(), CliError> {
+    match result {
+        Err(CliError::Client(lost @ ClientError::ConnectionLost { .. })) => {
+            let hint = "actors are shown by Kabuki nodes, to clients on the same machine";
+            Err(CliError::Unsound(format!("{lost}; {hint}")))
+        }
+        other => other,
+    }
+}
+
+async fn run_command(args: ActorsArgs) -> Result<(), CliError> {
     match args.command {
         Some(ActorsCommand::Log(args)) => supervision_log::run(args).await,
         Some(ActorsCommand::Crash(args)) => {

@@ -235,7 +235,10 @@ mod tests {
         assert!(pending.due(now, true).is_empty());
         assert!(pending.retry(&key, now).is_none());
         assert!(pending.due(now, true).is_empty(), "the retry has to wait");
-        assert_eq!(pending.due(now + RETRY_PAUSE_MIN, true), [key.clone()]);
+        assert_eq!(
+            pending.due(now + RETRY_PAUSE_MIN, true),
+            std::slice::from_ref(&key)
+        );
         assert_eq!(pending.first_mut(&key).unwrap().bytes(), first_bytes);
     }
 
