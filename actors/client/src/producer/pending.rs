@@ -60,7 +60,7 @@ impl Pending {
         self.queues.is_empty()
     }
 
-    /// Takes a record in; true if that filled a batch.
+    /// Takes a record in; true if a batch is full now, or was and did not have room for it.
     pub(super) fn push(
         &mut self,
         key: PartitionKey,
@@ -79,7 +79,8 @@ impl Pending {
         let has_room = |batch: &Batch| {
             !batch.is_sealed() && (batch.is_empty() || batch.bytes() + bytes <= self.batch_bytes)
         };
-        if !queue.batches.back().is_some_and(has_room) {
+        let has_filled = queue.batches.back().is_some_and(|batch| !has_room(batch));
+        if has_filled || queue.batches.is_empty() {
             queue.batches.push_back(Batch::new(now));
         }
         let batch = queue
@@ -88,7 +89,7 @@ impl Pending {
             .expect("one was pushed if there was none");
         batch.push(record, now_ms, outcome);
         self.bytes += bytes;
-        batch.bytes() >= self.batch_bytes
+        has_filled || batch.bytes() >= self.batch_bytes
     }
 
     /// Partitions whose first batch may be sent now. With `is_flushing` nothing lingers.
@@ -221,6 +222,14 @@ mod tests {
         assert_eq!(pending.due(start, true).len(), 1);
         assert!(push(&mut pending, 110, start));
         assert_eq!(pending.due(start, false).len(), 1);
+    }
+
+    #[test]
+    fn a_record_that_needs_a_new_batch_says_that_the_last_one_is_full() {
+        let now = Instant::now();
+        let mut pending = pending();
+        assert!(!push(&mut pending, 100, now));
+        assert!(push(&mut pending, 100, now));
     }
 
     #[test]
