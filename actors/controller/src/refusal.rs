@@ -63,14 +63,14 @@ pub enum CreateTopicRefused {
         /// The count as sent.
         partition_count: i32,
     },
-    /// Code 37: more than the controller lets one topic have.
+    /// Code 37: more than one topic may have, or than one request may make.
     #[error(
-        "{partition_count} partitions are more than the {partition_count_max} a topic may have"
+        "{partition_count} partitions are more than the {partition_count_max} that are allowed"
     )]
     TooManyPartitions {
         /// The count as sent or defaulted.
         partition_count: i32,
-        /// The limit.
+        /// The limit, or what the request's other topics left of it.
         partition_count_max: i32,
     },
     /// Code 38.
@@ -209,7 +209,7 @@ pub enum CreatePartitionsRefused {
     },
     /// Code 37.
     #[error(
-        "{partition_count} partitions are more than the {partition_count_max} a topic may have"
+        "{partition_count} partitions are more than the {partition_count_max} that are allowed"
     )]
     TooManyPartitions {
         /// The count wanted.

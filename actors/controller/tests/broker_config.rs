@@ -199,6 +199,11 @@ fn values_are_held_to_their_rules() {
             "delete.topic.enable = \"1\" must be one of true, false",
         ),
         ("node.id=-3", "node.id = \"-3\" must be at least 0"),
+        ("log.dirs=,", "log.dirs = \",\" names no directory"),
+        (
+            "log.dirs=/a,/b,/a",
+            "log.dirs = \"/a,/b,/a\" names a directory twice",
+        ),
         (
             "node.id=1;broker.id=2",
             "node.id = 1 and broker.id = 2 differ; set one of them",

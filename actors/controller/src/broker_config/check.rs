@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kabuki_protocol::ids::NodeId;
 use thiserror::Error;
 
-use crate::catalogue::{ConfigRefused, broker_key, broker_keys, check_broker_value};
+use crate::catalogue::{ConfigRefused, broker_key, broker_keys, check_broker_value, list_entries};
 
 /// Why a node does not start with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -98,6 +98,7 @@ pub(super) fn check(
             });
         }
     }
+    check_log_dirs(values)?;
     check_lone_node(values)?;
     Ok(warnings)
 }
@@ -137,6 +138,30 @@ fn check_protection(name: &str, value: &str) -> Result<(), BrokerConfigRefused> 
         key: name.to_owned(),
         protection,
     })
+}
+
+/// A list that names no directory, or one twice, is a slip of the pen.
+fn check_log_dirs(values: &BTreeMap<String, String>) -> Result<(), BrokerConfigRefused> {
+    for key in ["log.dirs", "log.dir"] {
+        let Some(value) = values.get(key) else {
+            continue;
+        };
+        let mut dirs: Vec<&str> = list_entries(value).collect();
+        let count = dirs.len();
+        dirs.sort_unstable();
+        dirs.dedup();
+        let cause = match (count, dirs.len()) {
+            (0, _) => "names no directory",
+            (count, unique) if count != unique => "names a directory twice",
+            _ => continue,
+        };
+        return Err(BrokerConfigRefused::InvalidValue {
+            key: key.to_owned(),
+            value: value.clone(),
+            cause: cause.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// A node that is told of others must not found a cluster of its own beside theirs.

@@ -26,6 +26,10 @@ use crate::records::{MetadataRecord, Records};
 /// of 2^63.
 pub(crate) const PRODUCER_ID_BLOCK: i64 = 1000;
 
+/// Partitions that one request may make, Kafka's bound for the records of one operation: a few hundred
+/// bytes of request must not cost gigabytes of metadata.
+pub(super) const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
+
 /// What a command came to: the answer, and the records it needs. Without records nothing changes.
 #[derive(Debug)]
 pub(crate) struct Decision<T> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::placement::{check_assignment, new_partition, place, usable_brokers};
-use super::{Decision, Metadata};
+use super::{Decision, Metadata, PARTITIONS_PER_REQUEST_MAX};
 use crate::image::TopicImage;
 use crate::messages::{PartitionsCreated, PartitionsWanted};
 use crate::records::{MetadataRecord, NodeList, Records};
@@ -22,6 +22,7 @@ impl Metadata {
         for wanted in topics {
             *seen.entry(&wanted.name).or_default() += 1;
         }
+        let mut room = PARTITIONS_PER_REQUEST_MAX;
         let mut records = Records::new();
         let answer = topics
             .iter()
@@ -32,7 +33,8 @@ impl Metadata {
                 }
                 let topic = self.image.topic(&wanted.name);
                 let topic = topic.ok_or(CreatePartitionsRefused::UnknownTopic)?;
-                let added = self.plan_partitions(topic, wanted)?;
+                let added = self.plan_partitions(topic, wanted, room)?;
+                room -= added.len() as i32;
                 if !validate_only {
                     let first = topic.partitions.len() as i32;
                     records.extend((first..).zip(added).map(|(partition, replicas)| {
@@ -58,6 +60,7 @@ impl Metadata {
         &self,
         topic: &TopicImage,
         wanted: &PartitionsWanted,
+        room: i32,
     ) -> Result<Vec<NodeList>, CreatePartitionsRefused> {
         // Only this controller makes partitions, and never more than fit the limit below.
         let current = topic.partitions.len() as i32;
@@ -66,7 +69,10 @@ impl Metadata {
             let wanted = partition_count;
             return Err(CreatePartitionsRefused::NotAnIncrease { current, wanted });
         }
-        let partition_count_max = self.settings.partition_count_max;
+        let partition_count_max = self
+            .settings
+            .partition_count_max
+            .min(current.saturating_add(room));
         if partition_count > partition_count_max {
             return Err(CreatePartitionsRefused::TooManyPartitions {
                 partition_count,

@@ -7,7 +7,7 @@ use kabuki_protocol::ids::{TopicId, TopicName};
 
 use super::apply::folded;
 use super::placement::{check_assignment, new_partition, place, usable_brokers};
-use super::{Decision, Metadata};
+use super::{Decision, Metadata, PARTITIONS_PER_REQUEST_MAX};
 use crate::catalogue::{ConfigRefused, check_topic_configs};
 use crate::image::ConfigOverrides;
 use crate::messages::{NewTopic, TopicCreated, TopicDeleted, TopicRef};
@@ -33,6 +33,7 @@ impl Metadata {
         for topic in topics {
             *seen.entry(&topic.name).or_default() += 1;
         }
+        let mut room = PARTITIONS_PER_REQUEST_MAX;
         let mut records = Records::new();
         let answer = topics
             .iter()
@@ -41,7 +42,8 @@ impl Metadata {
                     let name = topic.name.clone();
                     return Err(CreateTopicRefused::DuplicateName { name });
                 }
-                let plan = self.plan_topic(topic)?;
+                let plan = self.plan_topic(topic, room)?;
+                room -= plan.partition_count();
                 let id = if validate_only {
                     TopicId::ZERO
                 } else {
@@ -67,13 +69,14 @@ impl Metadata {
         }
     }
 
-    fn plan_topic(&self, topic: &NewTopic) -> Result<TopicPlan, CreateTopicRefused> {
+    /// `room` is the count of partitions that the request may still make.
+    fn plan_topic(&self, topic: &NewTopic, room: i32) -> Result<TopicPlan, CreateTopicRefused> {
         let name = self.check_name(&topic.name)?;
         let configs = check_configs(&topic.configs)?;
         let replicas = if topic.assignments.is_empty() {
-            self.place_topic(topic)?
+            self.place_topic(topic, room)?
         } else {
-            self.check_assignments(topic)?
+            self.check_assignments(topic, room)?
         };
         Ok(TopicPlan {
             name,
@@ -105,7 +108,11 @@ impl Metadata {
         }
     }
 
-    fn place_topic(&self, topic: &NewTopic) -> Result<Vec<NodeList>, CreateTopicRefused> {
+    fn place_topic(
+        &self,
+        topic: &NewTopic,
+        room: i32,
+    ) -> Result<Vec<NodeList>, CreateTopicRefused> {
         let replication_factor = match topic.replication_factor {
             -1 => self.settings.replication_factor,
             factor if factor > 0 => factor,
@@ -120,7 +127,7 @@ impl Metadata {
                 return Err(CreateTopicRefused::InvalidPartitionCount { partition_count });
             }
         };
-        self.check_partition_count(partition_count)?;
+        self.check_partition_count(partition_count, room)?;
         let brokers = usable_brokers(&self.image);
         let factor = usize::try_from(replication_factor).unwrap_or(usize::MAX);
         if factor > brokers.len() {
@@ -135,8 +142,12 @@ impl Metadata {
         Ok(place(&brokers, factor, first, partition_count as usize))
     }
 
-    fn check_partition_count(&self, partition_count: i32) -> Result<(), CreateTopicRefused> {
-        let partition_count_max = self.settings.partition_count_max;
+    fn check_partition_count(
+        &self,
+        partition_count: i32,
+        room: i32,
+    ) -> Result<(), CreateTopicRefused> {
+        let partition_count_max = self.settings.partition_count_max.min(room);
         if partition_count <= partition_count_max {
             return Ok(());
         }
@@ -146,7 +157,11 @@ impl Metadata {
         })
     }
 
-    fn check_assignments(&self, topic: &NewTopic) -> Result<Vec<NodeList>, CreateTopicRefused> {
+    fn check_assignments(
+        &self,
+        topic: &NewTopic,
+        room: i32,
+    ) -> Result<Vec<NodeList>, CreateTopicRefused> {
         let counts = [
             ("replication factor", i32::from(topic.replication_factor)),
             ("number of partitions", topic.partition_count),
@@ -155,7 +170,7 @@ impl Metadata {
             return Err(CreateTopicRefused::CountWithAssignment { what, value });
         }
         let count = topic.assignments.len();
-        self.check_partition_count(i32::try_from(count).unwrap_or(i32::MAX))?;
+        self.check_partition_count(i32::try_from(count).unwrap_or(i32::MAX), room)?;
         let mut lists: Vec<Option<NodeList>> = vec![None; count];
         let mut expected = None;
         for (partition, replicas) in &topic.assignments {
@@ -271,12 +286,17 @@ struct TopicPlan {
 }
 
 impl TopicPlan {
+    /// At most [`PARTITIONS_PER_REQUEST_MAX`].
+    fn partition_count(&self) -> i32 {
+        self.replicas.len() as i32
+    }
+
     fn created(&self, id: TopicId) -> TopicCreated {
         let factor = self.replicas.first().map_or(0, |list| list.len());
         TopicCreated {
             name: self.name.clone(),
             id,
-            partition_count: self.replicas.len() as i32,
+            partition_count: self.partition_count(),
             replication_factor: factor as i16,
             configs: self.configs.clone(),
         }

@@ -34,6 +34,12 @@ pub(crate) enum RecoveryFault {
         expected: i64,
         found: i64,
     },
+    #[error("metadata log {path} belongs to cluster {found}, this is {expected}")]
+    ForeignCluster {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
     #[error("{path}: {source}")]
     Image { path: PathBuf, source: ImageBroken },
 }
@@ -188,13 +194,27 @@ impl Replay {
                 path: path.to_owned(),
                 position: 0,
             })?;
-        for record in &frame.records {
+        self.apply_all(path, &frame.records)?;
+        self.image.offset = offset - 1;
+        Ok(())
+    }
+
+    fn apply_all(&mut self, path: &Path, records: &[MetadataRecord]) -> Result<(), RecoveryFault> {
+        for record in records {
+            if let MetadataRecord::ClusterFormatted { cluster_id } = record
+                && **cluster_id != *self.image.cluster_id()
+            {
+                return Err(RecoveryFault::ForeignCluster {
+                    path: path.to_owned(),
+                    expected: self.image.cluster_id().to_owned(),
+                    found: cluster_id.clone(),
+                });
+            }
             apply(&mut self.image, record).map_err(|source| RecoveryFault::Image {
                 path: path.to_owned(),
                 source,
             })?;
         }
-        self.image.offset = offset - 1;
         Ok(())
     }
 
@@ -254,12 +274,7 @@ impl Replay {
                 found,
             });
         }
-        for record in &frame.records {
-            apply(&mut self.image, record).map_err(|source| RecoveryFault::Image {
-                path: path.to_owned(),
-                source,
-            })?;
-        }
+        self.apply_all(path, &frame.records)?;
         self.bytes += frame.bytes as u64;
         Ok(())
     }

@@ -20,7 +20,7 @@ fn create_topics_follows_rule_a1() {
         __cluster_metadata 1 1 | topic '__cluster_metadata' belongs to the cluster itself and can not be created
         zero 0 1          | number of partitions must be positive or -1 for the default, not 0
         minus -2 1        | number of partitions must be positive or -1 for the default, not -2
-        huge 10001 1      | 10001 partitions are more than the 10000 a topic may have
+        huge 10001 1      | 10001 partitions are more than the 10000 that are allowed
         none 1 0          | replication factor must be positive or -1 for the default, not 0
         many 1 4          | replication factor 4 is larger than the 3 broker(s) available
         both 0 0          | replication factor must be positive or -1 for the default, not 0
@@ -115,6 +115,23 @@ fn a_name_that_stands_twice_is_not_created_at_all() {
     assert!(answers[0].contains("more than once") && answers[2].contains("more than once"));
     assert_eq!(answers[1], "1x1");
     assert!(bench.metadata.image.topic("a").is_none());
+}
+
+#[test]
+fn one_request_makes_ten_thousand_partitions_at_most() {
+    let mut bench = Bench::with_brokers(1);
+    let topics = ["a", "b", "c"].map(|name| new_topic(name, 4000, 1));
+    for validate_only in [true, false] {
+        let decision = bench
+            .metadata
+            .create_topics(&topics, validate_only, TopicId::random);
+        let made: Vec<bool> = decision.answer.iter().map(Result::is_ok).collect();
+        assert_eq!(made, [true, true, false]);
+    }
+    assert_eq!(
+        bench.create_all(&topics)[2],
+        "4000 partitions are more than the 2000 that are allowed"
+    );
 }
 
 #[test]
@@ -221,7 +238,7 @@ fn create_partitions_follows_rule_a3() {
         orders 1           | the topic has 2 partition(s), 1 would not be more
         orders -5          | the topic has 2 partition(s), -5 would not be more
         missing 3          | no topic of this name exists
-        orders 10001       | 10001 partitions are more than the 10000 a topic may have
+        orders 10001       | 10001 partitions are more than the 10000 that are allowed
         orders 4 2         | 1 assignment(s) for 2 added partition(s)
         orders 3 1,2       | partition 2 has 2 replica(s) where the others have 1
         orders 3 7         | partition 2 names broker 7, which is not registered
