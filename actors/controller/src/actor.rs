@@ -211,7 +211,9 @@ impl Actor for Controller {
 
     fn stop_requested(&mut self, cx: &mut Context<Self>) {
         self.is_stopping = true;
-        if self.in_flight.is_none() && self.waiting.is_empty() {
+        let is_idle = self.in_flight.is_none() && self.waiting.is_empty();
+        // Without a log nothing that waits can still be committed.
+        if is_idle || self.voter.is_none() {
             cx.stop();
         }
     }
