@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from places import KABUKI, WORK, java
+from places import WORK, java
 from wire import Connection
 
 READY_S = 60
@@ -74,11 +74,11 @@ class Broker:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def start_kabuki():
+def start_kabuki(binary):
     broker = Broker("kabuki")
     overrides = [f"listeners=PLAINTEXT://{broker.bootstrap}", f"log.dirs={broker.data_dir}"]
     arguments = [part for override in overrides for part in ("--override", override)]
-    return broker.start([str(KABUKI), "start", *arguments])
+    return broker.start([str(binary), "start", *arguments])
 
 
 def start_kafka():

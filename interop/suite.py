@@ -4,6 +4,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
+import pathlib
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import broker
 from clients import all_clients, steward
 from clients.client import Unsupported
 from files import check_files
+from places import KABUKI
 from scenarios import SCENARIOS, Bench
 
 # Clients run side by side: most of a command-line client's time is its start-up.
@@ -35,6 +37,7 @@ def arguments():
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--bootstrap", metavar="HOST:PORT", help="use a broker that runs already")
     target.add_argument("--kafka", action="store_true", help="start Apache Kafka instead of Kabuki")
+    target.add_argument("--binary", type=pathlib.Path, default=KABUKI, help="start this kabuki")
     parser.add_argument("--client", action="append", help="only this client; may be repeated")
     parser.add_argument("--scenario", action="append", help="only this scenario; may be repeated")
     return parser.parse_args()
@@ -45,7 +48,7 @@ def main():
     started = time.monotonic()
     own = None
     if asked.bootstrap is None:
-        own = broker.start_kafka() if asked.kafka else broker.start_kabuki()
+        own = broker.start_kafka() if asked.kafka else broker.start_kabuki(asked.binary.resolve())
         print(f"interop: {own.name} answered {own.first_answer_ms:.0f} ms after its start")
     bootstrap = asked.bootstrap or own.bootstrap
     is_passed = False
