@@ -1,56 +1,75 @@
-//! A node as a process of its own, for tests that stop, kill and restart it. The directory outlives
-//! the process, so that a second one finds what the first has left.
+//! A node as a process of its own, for tests that stop, kill and restart it. The directory and the
+//! port outlive the process, so that a second one finds what the first has left and its clients find
+//! the second.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use kabuki_client::{Client, ClientOptions, ConsumedRecord, Consumer, ConsumerOptions, StartAt};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// Data directory and settings of a node that may run or not.
+/// Long enough for anything that works at all on a loaded machine; only a failure waits for it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Data directory, port and settings of a node that may run or not.
 pub struct NodeHome {
     directory: TempDir,
     overrides: Vec<String>,
+    port: Cell<u16>,
 }
 
 impl NodeHome {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder");
-        Self { directory, overrides: Vec::new() }
+        Self {
+            directory,
+            overrides: Vec::new(),
+            port: Cell::new(0),
+        }
     }
 
     /// Adds `key=value` to what the node is started with.
-    #[allow(dead_code)]
     pub fn with(mut self, setting: &str) -> Self {
         self.overrides.push(setting.to_owned());
         self
     }
 
-    #[allow(dead_code)]
-    pub fn path(&self) -> PathBuf {
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// Starts the node and waits until it says that it is ready.
     pub fn start(&self) -> Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kabuki"));
-        command.args(["start", "--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
-        command.arg("--override").arg(format!("log.dirs={}", self.path().display()));
+        let listener = format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port.get());
+        command.args(["start", "--override", &listener]);
+        command
+            .arg("--override")
+            .arg(format!("log.dirs={}", self.data().display()));
         for setting in &self.overrides {
             command.args(["--override", setting]);
         }
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log file");
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary was built");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the binary was built");
         let stdout = child.stdout.take().expect("standard output is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        let ready = lines.next().and_then(Result::ok);
-        let address = ready.as_deref().and_then(address_in);
-        let Some(address) = address else {
+        let ready = BufReader::new(stdout).lines().next().and_then(Result::ok);
+        let Some(address) = ready.as_deref().and_then(address_in) else {
             let status = child.wait();
             panic!("the node did not start ({status:?}): {}", self.log());
         };
+        self.port.set(address.port());
         Node { child, address }
     }
 
@@ -76,20 +95,19 @@ impl Node {
         self.address
     }
 
-    #[allow(dead_code)]
-    pub fn bootstrap(&self) -> String {
-        self.address.to_string()
+    /// A client of this node.
+    pub async fn client(&self) -> Client {
+        let options = ClientOptions::at(&self.address.to_string());
+        Client::connect(options).await.expect("the node answers")
     }
 
     /// SIGKILL: what a crash of the process leaves.
-    #[allow(dead_code)]
     pub fn kill(mut self) {
         self.child.kill().expect("the process is ours");
         self.child.wait().expect("the process is ours");
     }
 
     /// SIGTERM, and the exit status after an ordered stop.
-    #[allow(dead_code)]
     pub fn stop(mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
@@ -103,4 +121,40 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads one partition from its beginning until `count` records were seen.
+pub async fn read_records(
+    client: &Client,
+    topic: &str,
+    partition: i32,
+    count: usize,
+) -> Vec<ConsumedRecord> {
+    let mut consumer = Consumer::new(client.clone(), ConsumerOptions::default());
+    consumer.assign(topic, partition, StartAt::Beginning);
+    let mut records = Vec::new();
+    let reading = async {
+        while records.len() < count {
+            let wait = Duration::from_secs(1);
+            records.extend(
+                consumer
+                    .poll(wait)
+                    .await
+                    .expect("the partition can be read"),
+            );
+        }
+    };
+    let outcome = tokio::time::timeout(DEADLINE, reading).await;
+    assert!(
+        outcome.is_ok(),
+        "{topic}-{partition}: {} of {count} records",
+        records.len()
+    );
+    records
+}
+
+/// Value of a record as text.
+pub fn text(record: &ConsumedRecord) -> String {
+    let value = record.value.as_deref().unwrap_or_default();
+    String::from_utf8(value.to_vec()).expect("the test wrote text")
 }
