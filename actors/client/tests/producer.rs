@@ -185,7 +185,15 @@ async fn acks_0_and_1_need_no_identity_and_acks_0_no_answer() {
 #[tokio::test]
 async fn keys_decide_the_partition_and_records_without_one_fill_batches() {
     let broker = FakeBroker::start(6).await;
-    let producer = producer(&broker, ProducerOptions::default()).await;
+    let linger = Duration::from_secs(3600);
+    let producer = producer(
+        &broker,
+        ProducerOptions {
+            linger,
+            ..Default::default()
+        },
+    )
+    .await;
     let mut with_key = Vec::new();
     for key in ["a", "b", "a", "b"] {
         with_key.push(

@@ -81,8 +81,10 @@ impl Batch {
         self.outcomes.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.outcomes.is_empty()
+    /// True if a record of that size may join: the first one always may.
+    pub(super) fn has_room(&self, record_bytes: usize, batch_bytes: usize) -> bool {
+        let is_open = self.sealed.is_none();
+        is_open && (self.outcomes.is_empty() || self.bytes + record_bytes <= batch_bytes)
     }
 
     /// The sequence it was sealed with.

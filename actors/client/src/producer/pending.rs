@@ -60,7 +60,7 @@ impl Pending {
         self.queues.is_empty()
     }
 
-    /// Takes a record in; true if a batch is full now, or was and did not have room for it.
+    /// Takes a record in.
     pub(super) fn push(
         &mut self,
         key: PartitionKey,
@@ -68,7 +68,7 @@ impl Pending {
         now_ms: i64,
         outcome: Outcome,
         now: Instant,
-    ) -> bool {
+    ) {
         let queue = self.queues.entry(key).or_insert_with(|| Queue {
             batches: VecDeque::new(),
             is_in_flight: false,
@@ -76,11 +76,11 @@ impl Pending {
             retry_pause: RETRY_PAUSE_MIN,
         });
         let bytes = record.bytes();
-        let has_room = |batch: &Batch| {
-            !batch.is_sealed() && (batch.is_empty() || batch.bytes() + bytes <= self.batch_bytes)
-        };
-        let has_filled = queue.batches.back().is_some_and(|batch| !has_room(batch));
-        if has_filled || queue.batches.is_empty() {
+        let has_room = queue
+            .batches
+            .back()
+            .is_some_and(|batch| batch.has_room(bytes, self.batch_bytes));
+        if !has_room {
             queue.batches.push_back(Batch::new(now));
         }
         let batch = queue
@@ -89,7 +89,13 @@ impl Pending {
             .expect("one was pushed if there was none");
         batch.push(record, now_ms, outcome);
         self.bytes += bytes;
-        has_filled || batch.bytes() >= self.batch_bytes
+    }
+
+    /// True if a record of that size would not go with what waits for the partition: its batch is
+    /// full, or on its way.
+    pub(super) fn is_full_for(&self, key: &PartitionKey, bytes: usize) -> bool {
+        let last = self.queues.get(key).and_then(|queue| queue.batches.back());
+        last.is_some_and(|batch| !batch.has_room(bytes, self.batch_bytes))
     }
 
     /// Partitions whose first batch may be sent now. With `is_flushing` nothing lingers.
@@ -204,32 +210,38 @@ mod tests {
         })
     }
 
-    fn push(pending: &mut Pending, value_bytes: usize, now: Instant) -> bool {
+    fn push(pending: &mut Pending, value_bytes: usize, now: Instant) {
         let record = NewRecord::to("t").value(vec![0; value_bytes]);
-        pending.push(("t".to_owned(), 0), record, 0, oneshot::channel().0, now)
+        pending.push(("t".to_owned(), 0), record, 0, oneshot::channel().0, now);
     }
 
     #[test]
     fn a_batch_waits_for_more_unless_it_is_full_or_flushed() {
         let start = Instant::now();
         let mut pending = pending();
-        assert!(!push(&mut pending, 10, start));
+        push(&mut pending, 10, start);
         assert!(pending.due(start, false).is_empty());
         assert_eq!(
             pending.next_due(false),
             Some(start + Duration::from_millis(5))
         );
         assert_eq!(pending.due(start, true).len(), 1);
-        assert!(push(&mut pending, 110, start));
+        push(&mut pending, 110, start);
         assert_eq!(pending.due(start, false).len(), 1);
     }
 
     #[test]
-    fn a_record_that_needs_a_new_batch_says_that_the_last_one_is_full() {
+    fn a_partition_is_full_for_what_its_batch_has_no_room_for() {
         let now = Instant::now();
+        let key = ("t".to_owned(), 0);
         let mut pending = pending();
-        assert!(!push(&mut pending, 100, now));
-        assert!(push(&mut pending, 100, now));
+        assert!(
+            !pending.is_full_for(&key, 1_000),
+            "the first record always has room"
+        );
+        push(&mut pending, 100, now);
+        assert!(!pending.is_full_for(&key, 60));
+        assert!(pending.is_full_for(&key, 61));
     }
 
     #[test]

@@ -153,23 +153,29 @@ impl Task {
                     topic: topic.name.clone(),
                     partition: 0,
                 }),
-                partitions => Ok(self.sticky.choose(&topic.name, &partitions)),
+                partitions => Ok(self.choose(&topic.name, &partitions, record.bytes())),
             },
         };
         match partition {
             Ok(partition) => {
                 let key = (topic.name.clone(), partition);
-                let is_full = self
-                    .pending
+                self.pending
                     .push(key, record, now_ms(), outcome, Instant::now());
-                if is_full {
-                    self.sticky.turn(&topic.name, partition);
-                }
             }
             Err(error) => {
                 let _ = outcome.send(Err(error));
             }
         }
+    }
+
+    /// The partition for a record without a key.
+    fn choose(&mut self, topic: &str, partitions: &[i32], bytes: usize) -> i32 {
+        let chosen = self.sticky.choose(topic, partitions);
+        if !self.pending.is_full_for(&(topic.to_owned(), chosen), bytes) {
+            return chosen;
+        }
+        self.sticky.turn(topic, chosen);
+        self.sticky.choose(topic, partitions)
     }
 
     /// Sends the first batch of each partition that is due, one request to each leader.
