@@ -1,17 +1,18 @@
 //! The life of one actor over all of its instances: waits, builds, lets perform, reports the end to
 //! the supervisor and obeys its orders. One task per actor, on the actor's arbiter.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::accounting::{Account, ActorState};
 use crate::actor::Actor;
+use crate::cell_handle::CellHandle;
 use crate::context::Context;
 use crate::fault::{Cause, Crash};
 use crate::group::{ChildEventKind, ChildExited, Group};
@@ -57,7 +58,7 @@ pub(crate) enum StartReason {
     /// The actor is new.
     First,
     /// The instance before crashed.
-    Crash(AfterCrash),
+    Crash(Box<AfterCrash>),
     /// Its supervisor was restarted.
     WithGroup,
     /// It was parked and somebody revived it.
@@ -83,13 +84,13 @@ pub(crate) struct Hooks {
 pub(crate) struct Cell<A: Actor> {
     pub(crate) mailbox: Arc<Mailbox<A>>,
     pub(crate) factory: Box<dyn FnMut() -> A + Send>,
-    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+    pub(crate) handle: Arc<CellHandle>,
+    pub(crate) seen_waker: Option<Waker>,
     /// None for the root.
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) child_id: u64,
     pub(crate) restart: Restart,
     pub(crate) hooks: Hooks,
-    pub(crate) ended: watch::Sender<bool>,
     /// When the messages that wait are handed back.
     pub(crate) lobby_ends: Option<Instant>,
 }
@@ -147,19 +148,19 @@ impl<A: Actor> Cell<A> {
             };
             tokio::select! {
                 biased;
-                order = self.orders.recv() => match order {
-                    Some(Order::Restart(next)) => {
+                order = next_order(&self.handle, &mut self.seen_waker) => match order {
+                    Order::Restart(next) => {
                         self.account().set_state(ActorState::Restarting);
                         due = Some(next);
                     }
-                    Some(Order::Park) => {
+                    Order::Park => {
                         due = None;
                         self.park();
                     }
                     // Nobody brings a temporary actor back, not even with its group.
-                    Some(Order::Halt) if self.restart == Restart::Temporary => return None,
-                    Some(Order::Halt) => due = None,
-                    Some(Order::Stop { .. }) | None => return None,
+                    Order::Halt if self.restart == Restart::Temporary => return None,
+                    Order::Halt => due = None,
+                    Order::Stop { .. } => return None,
                 },
                 () = start => return due,
                 () = lobby => {
@@ -204,7 +205,6 @@ impl<A: Actor> Cell<A> {
 
         let mut pending_order = None;
         let mut stop_at: Option<Instant> = None;
-        let mut orders_open = true;
         loop {
             let killing_time = async {
                 match stop_at {
@@ -214,19 +214,14 @@ impl<A: Actor> Cell<A> {
             };
             tokio::select! {
                 biased;
-                order = self.orders.recv(), if orders_open => match order {
-                    Some(Order::Stop { deadline }) => {
+                order = next_order(&self.handle, &mut self.seen_waker) => match order {
+                    Order::Stop { deadline } => {
                         let deadline = stop_at.map_or(deadline, |at| at.min(deadline));
                         stop_at = Some(deadline);
                         self.mailbox.order(|orders| orders.stop = Some(deadline));
                     }
-                    Some(order) => {
+                    order => {
                         pending_order = Some(order);
-                        self.mailbox.order(|orders| orders.kill = true);
-                    }
-                    None => {
-                        orders_open = false;
-                        stop_at = Some(Instant::now() + FAR);
                         self.mailbox.order(|orders| orders.kill = true);
                     }
                 },
@@ -409,6 +404,10 @@ impl<A: Actor> Cell<A> {
         if let Some(group) = &self.group {
             group.child_ended(self.child_id);
         }
-        self.ended.send_replace(true);
+        self.handle.set_ended();
     }
+}
+
+async fn next_order(handle: &CellHandle, seen_waker: &mut Option<Waker>) -> Order {
+    poll_fn(|task| handle.poll_order(seen_waker, task)).await
 }

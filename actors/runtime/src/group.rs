@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::accounting::{Account, lock};
 use crate::actor::{Actor, Handler};
 use crate::address::{Addr, Recipient};
 use crate::cell::{AfterCrash, Due, Order, StartReason};
+use crate::cell_handle::CellHandle;
 use crate::context::Context;
 use crate::fault::{Crash, Fault};
 use crate::message::{Lane, Message};
@@ -58,8 +58,7 @@ pub(crate) struct Child {
     /// Number of the last order to start; ends of instances of older ones are stale.
     pub(crate) generation: u64,
     pub(crate) is_parked: bool,
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
-    pub(crate) ended: watch::Receiver<bool>,
+    pub(crate) handle: Arc<CellHandle>,
     pub(crate) account: Arc<Account>,
 }
 
@@ -75,8 +74,7 @@ impl Child {
     }
 
     pub(crate) fn order(&self, order: Order) {
-        // A cell that has ended takes no orders and needs none.
-        _ = self.orders.send(order);
+        self.handle.order(order);
     }
 }
 
@@ -96,13 +94,8 @@ pub(crate) struct Group {
     pub(crate) stage: Stage,
     pub(crate) table: Mutex<Table>,
     pub(crate) supervisor: OnceLock<Addr<GroupSupervisor>>,
-    pub(crate) own: OnceLock<OwnCell>,
-}
-
-/// The cell of the supervisor itself.
-pub(crate) struct OwnCell {
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
-    pub(crate) ended: watch::Receiver<bool>,
+    /// The cell of the supervisor itself.
+    pub(crate) own: OnceLock<Arc<CellHandle>>,
 }
 
 impl Group {
@@ -183,7 +176,7 @@ impl Group {
             } else {
                 left / 2
             };
-            let ended = {
+            let cell = {
                 let table = lock(&self.table);
                 let Some(child) = table.children.get(&id) else {
                     continue;
@@ -191,21 +184,17 @@ impl Group {
                 child.order(Order::Stop {
                     deadline: now + own,
                 });
-                child.ended.clone()
+                Arc::clone(&child.handle)
             };
             // A child whose thread hangs is left behind; its siblings still stop in order.
-            _ = has_ended(ended, now + own + (left - own) / 2).await;
+            _ = has_ended(&cell, now + own + (left - own) / 2).await;
         }
     }
 }
 
 /// Waits for the end of a cell, but not beyond `until`.
-pub(crate) async fn has_ended(mut ended: watch::Receiver<bool>, until: Instant) -> bool {
-    match tokio::time::timeout_at(until, ended.wait_for(|ended| *ended)).await {
-        // An error says that the cell is gone without a word: its arbiter has ended.
-        Ok(Ok(_) | Err(_)) => true,
-        Err(_) => false,
-    }
+pub(crate) async fn has_ended(cell: &CellHandle, until: Instant) -> bool {
+    tokio::time::timeout_at(until, cell.ended()).await.is_ok()
 }
 
 /// The instance of a child ended and nobody ordered it.
@@ -330,7 +319,7 @@ impl Handler<ChildExited> for GroupSupervisor {
                     restarts_in_window,
                     restarts_max,
                 };
-                child.restart(now + after, StartReason::Crash(after_crash));
+                child.restart(now + after, StartReason::Crash(Box::new(after_crash)));
                 drop(table);
                 self.group.notify(child_id, ChildEventKind::Crashed, &cause);
             }

@@ -238,4 +238,54 @@ mod tests {
             Seen::Healed
         );
     }
+
+    struct Idle;
+
+    impl crate::Actor for Idle {
+        fn started(&mut self, cx: &mut crate::Context<Self>) -> Result<(), crate::Fault> {
+            cx.hold_data();
+            Ok(())
+        }
+    }
+
+    struct Nothing;
+
+    impl crate::Message for Nothing {
+        type Reply = ();
+    }
+
+    impl crate::Handler<Nothing> for Idle {
+        fn handle(&mut self, _: Nothing, _: &mut crate::Context<Self>) {}
+    }
+
+    #[test]
+    fn a_mailbox_that_stands_still_is_reported_once_and_again_when_it_moves() {
+        crate::testing::run(|stage| async move {
+            let addr = stage.root().start(crate::ChildSpec::new("idle", || Idle));
+            let mut late = HashSet::new();
+            let mut told = Vec::new();
+            let mut look = |stage: &Stage| {
+                check_ages(stage, &mut late);
+                told = stage.supervision_log().recent();
+                told.iter().map(|event| event.kind).collect::<Vec<_>>()
+            };
+            addr.tell(Nothing).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            assert_eq!(look(&stage), []);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(look(&stage), [EventKind::Degraded]);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(look(&stage), [EventKind::Degraded]);
+            // The crash opens the data lane for nobody, but the queue is handed back.
+            let hold = crate::RestartHold::new(std::sync::Arc::clone(&addr.0.account));
+            stage.registry().crash(addr.path()).unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let kinds = look(&stage);
+            assert_eq!(
+                kinds,
+                [EventKind::Degraded, EventKind::Panicked, EventKind::Healed]
+            );
+            drop(hold);
+        });
+    }
 }

@@ -35,6 +35,7 @@ mod actor;
 mod address;
 mod arbiter;
 mod cell;
+mod cell_handle;
 mod context;
 mod fault;
 mod group;

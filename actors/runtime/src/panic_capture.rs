@@ -1,6 +1,7 @@
 //! Catches panics of actor code together with their text and place. Panics outside of actors go to
 //! the hook that was installed before, unchanged.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
@@ -26,9 +27,8 @@ pub(crate) fn install() {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if IN_ACTOR.get() {
-                let caught = describe(info);
-                // The first panic of a chain is the cause; a later one happened while unwinding.
-                LAST.with_borrow_mut(|last| _ = last.get_or_insert(caught));
+                // The newest counts: an older one was caught by the actor itself.
+                LAST.set(Some(describe(info)));
             } else {
                 previous(info);
             }
@@ -37,17 +37,20 @@ pub(crate) fn install() {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> Caught {
-    let payload = info.payload();
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic without a text".to_owned());
+    let text = text_of(info.payload());
     let place = info
         .location()
         .map(|at| short_place(at.file(), at.line()))
         .unwrap_or_default();
     Caught { text, place }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a text".to_owned())
 }
 
 /// Runs actor code and turns a panic into a value.
@@ -59,12 +62,14 @@ pub(crate) fn caught<T>(actor_code: impl FnOnce() -> T) -> Result<T, Caught> {
     let result = panic::catch_unwind(AssertUnwindSafe(actor_code));
     IN_ACTOR.set(outer);
     result.map_err(|payload| {
+        // Without a record somebody has replaced the hook: the text is still there.
+        let caught = LAST.take().unwrap_or_else(|| Caught {
+            text: text_of(&*payload),
+            place: String::new(),
+        });
         // The payload is of the actor's making: its drop may panic as well.
         _ = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        LAST.with_borrow_mut(Option::take).unwrap_or(Caught {
-            text: "panic whose text was not captured".to_owned(),
-            place: String::new(),
-        })
+        caught
     })
 }
 
@@ -91,11 +96,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_panic_of_a_chain_is_reported_once() {
+    fn a_panic_that_the_actor_caught_itself_does_not_hide_the_next() {
         install();
-        _ = caught(|| panic!("first")).unwrap_err();
-        let second = caught(|| std::panic::panic_any(7_u8)).unwrap_err();
-        assert_eq!(second.text, "panic without a text");
+        let error = caught(|| {
+            _ = panic::catch_unwind(|| panic!("first"));
+            panic!("second");
+        });
+        assert_eq!(error.unwrap_err().text, "second");
+        let error = caught(|| std::panic::panic_any(7_u8)).unwrap_err();
+        assert_eq!(error.text, "panic without a text");
     }
 
     #[test]

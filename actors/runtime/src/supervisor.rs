@@ -6,7 +6,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::accounting::{Account, lock};
@@ -14,7 +13,8 @@ use crate::actor::Actor;
 use crate::address::{Addr, Recipient};
 use crate::arbiter::Arbiter;
 use crate::cell::{Cell, Hooks, Order};
-use crate::group::{Child, ChildEvent, Group, GroupSupervisor, OwnCell, has_ended};
+use crate::cell_handle::CellHandle;
+use crate::group::{Child, ChildEvent, Group, GroupSupervisor, has_ended};
 use crate::mailbox::Mailbox;
 use crate::message::Undelivered;
 use crate::path::ActorPath;
@@ -134,15 +134,11 @@ impl Supervisor {
         let spec = ChildSpec::new("", supervisor_of(&group));
         let arbiter = stage.system_arbiter();
         let account = Arc::new(Account::new(ActorPath::root(), arbiter.clone()));
-        let (mailbox, order_sender, ended, cell) = furnish(spec, account, stage, None, 0);
-        _ = group.own.set(OwnCell {
-            orders: order_sender,
-            ended,
-        });
-        _ = group.supervisor.set(Addr(mailbox));
-        stage.registry().insert(Arc::clone(&cell.mailbox) as _);
-        let mut cell = cell;
+        let mut cell = furnish(spec, account, stage, None, 0);
         cell.hooks = hooks_of(&group);
+        _ = group.own.set(Arc::clone(&cell.handle));
+        _ = group.supervisor.set(Addr(Arc::clone(&cell.mailbox)));
+        stage.registry().insert(Arc::clone(&cell.mailbox) as _);
         spawn_cell(&arbiter, cell);
         Self(group)
     }
@@ -179,13 +175,9 @@ impl Supervisor {
         );
         let child_id = table.next_id;
         table.next_id += 1;
-        let (mailbox, orders, ended, cell) = furnish(
-            spec,
-            Arc::clone(&account),
-            stage,
-            Some(Arc::clone(group)),
-            child_id,
-        );
+        let own_group = Some(Arc::clone(group));
+        let cell = furnish(spec, Arc::clone(&account), stage, own_group, child_id);
+        let mailbox = Arc::clone(&cell.mailbox);
         let addr = Addr(Arc::clone(&mailbox));
         if is_closed {
             drop(table);
@@ -201,8 +193,7 @@ impl Supervisor {
             ledger,
             generation,
             is_parked,
-            orders,
-            ended,
+            handle: Arc::clone(&cell.handle),
             account,
         };
         table.children.insert(child_id, child);
@@ -230,8 +221,7 @@ impl Supervisor {
             .get(name)
             .and_then(|id| table.children.get(id))
         {
-            let (orders, ended) = (child.orders.clone(), child.ended.clone());
-            _ = group.own.set(OwnCell { orders, ended });
+            _ = group.own.set(Arc::clone(&child.handle));
         }
         drop(table);
         Supervisor(group)
@@ -250,23 +240,15 @@ impl Supervisor {
             .by_name
             .get(name)
             .and_then(|id| table.children.get(id));
-        let ended = child.map(|child| {
-            child.order(Order::Stop { deadline });
-            child.ended.clone()
-        });
+        let cell = child.map(|child| Arc::clone(&child.handle));
         drop(table);
-        outcome(ended, deadline)
+        stop_cell(cell, deadline)
     }
 
     /// Stops the whole group, its children in reverse order of their start, then its supervisor.
     pub fn stop(&self, deadline: Duration) -> impl Future<Output = StopOutcome> + Send + 'static {
         let until = Instant::now() + deadline;
-        let ended = self.0.own.get().map(|own| {
-            // A cell that has ended takes no orders and needs none.
-            _ = own.orders.send(Order::Stop { deadline: until });
-            own.ended.clone()
-        });
-        outcome(ended, until)
+        stop_cell(self.0.own.get().map(Arc::clone), until)
     }
 
     /// Brings a parked child back with a fresh budget. False when there is no parked child of that
@@ -296,50 +278,45 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-async fn outcome(ended: Option<watch::Receiver<bool>>, deadline: Instant) -> StopOutcome {
-    let Some(ended) = ended else {
-        return StopOutcome::Unknown;
-    };
+/// Gives the order at once; the future only waits.
+fn stop_cell(
+    cell: Option<Arc<CellHandle>>,
+    deadline: Instant,
+) -> impl Future<Output = StopOutcome> + Send + 'static {
     /// Time for the drop of an instance at the deadline.
     const GRACE: Duration = Duration::from_millis(200);
-    if has_ended(ended, deadline + GRACE).await {
-        StopOutcome::Ended
-    } else {
-        StopOutcome::Hung
+    if let Some(cell) = &cell {
+        cell.order(Order::Stop { deadline });
+    }
+    async move {
+        match cell {
+            None => StopOutcome::Unknown,
+            Some(cell) if has_ended(&cell, deadline + GRACE).await => StopOutcome::Ended,
+            Some(_) => StopOutcome::Hung,
+        }
     }
 }
 
-type Furnished<A> = (
-    Arc<Mailbox<A>>,
-    mpsc::UnboundedSender<Order>,
-    watch::Receiver<bool>,
-    Cell<A>,
-);
-
-/// Makes what an actor is made of.
+/// Makes the cell of an actor that is not on stage yet.
 fn furnish<A: Actor>(
     spec: ChildSpec<A>,
     account: Arc<Account>,
     stage: &Stage,
     group: Option<Arc<Group>>,
     child_id: u64,
-) -> Furnished<A> {
+) -> Cell<A> {
     let (data, control) = (spec.data_capacity, spec.control_capacity);
-    let mailbox = Arc::new(Mailbox::new(account, stage.clone(), data, control));
-    let (order_sender, orders) = mpsc::unbounded_channel();
-    let (ended_sender, ended) = watch::channel(false);
-    let cell = Cell {
-        mailbox: Arc::clone(&mailbox),
+    Cell {
+        mailbox: Arc::new(Mailbox::new(account, stage.clone(), data, control)),
         factory: spec.factory,
-        orders,
+        handle: Arc::default(),
+        seen_waker: None,
         group,
         child_id,
         restart: spec.policy.restart,
         hooks: spec.hooks,
-        ended: ended_sender,
         lobby_ends: None,
-    };
-    (mailbox, order_sender, ended, cell)
+    }
 }
 
 fn spawn_cell<A: Actor>(arbiter: &Arbiter, cell: Cell<A>) {

@@ -350,3 +350,27 @@ fn a_temporary_child_goes_with_its_group_and_does_not_come_back() {
         assert_eq!(group.children(), ["listener"]);
     });
 }
+
+#[test]
+fn who_waits_for_room_hears_that_the_actor_is_parked() {
+    testing::run(|stage| async move {
+        let (spec, _) = probe("probe", Script::default());
+        let spec = spec.policy(policy(0, WhenSpent::Park)).mailbox(2, 1);
+        let addr = stage.root().start(spec);
+        addr.try_tell(Do::panic()).unwrap();
+        addr.try_tell(Number(0)).unwrap();
+        let waiting = (1..50).map(|n| addr.tell(Number(n)));
+        let told = futures_util::future::join_all(waiting).await;
+        // The first to come in took the room of the message that crashed the actor.
+        let whys: Vec<_> = told
+            .into_iter()
+            .map(|told| told.err().map(|e| e.why))
+            .collect();
+        assert!(
+            whys.iter()
+                .skip(1)
+                .all(|why| *why == Some(Undelivered::Parked)),
+            "{whys:?}"
+        );
+    });
+}
