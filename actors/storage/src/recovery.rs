@@ -35,7 +35,6 @@ struct Scanned {
     tail: IndexTail,
     /// Offset behind its last batch.
     end: Offset,
-    is_index_changed: bool,
 }
 
 struct Recovery<'a> {
@@ -240,9 +239,8 @@ impl Recovery<'_> {
                 segment.tail.finish();
             }
             let SealedSegment { base, .. } = segment.segment;
-            segment.is_index_changed =
-                write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
-            self.report.rebuilt_indexes += usize::from(segment.is_index_changed);
+            let changed = write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
+            self.report.rebuilt_indexes += usize::from(changed);
             scanned.push(segment);
             if bad.is_some() {
                 break;
@@ -309,15 +307,7 @@ impl Recovery<'_> {
             Ok(())
         })?;
         self.report.scanned_bytes += scanned_to - settled.position;
-        Ok((
-            Scanned {
-                segment,
-                tail,
-                end,
-                is_index_changed: false,
-            },
-            bad,
-        ))
+        Ok((Scanned { segment, tail, end }, bad))
     }
 
     /// Cuts the log at a bad place if that may be done: nothing valid follows, or what follows was
@@ -424,7 +414,6 @@ impl Recovery<'_> {
             bytes: last.segment.bytes,
             index: last.tail,
             first_timestamp: self.first_timestamp(last.segment)?,
-            is_index_unsynced: last.is_index_changed,
             ..ActiveSegment::new(last.segment.base, config.index_interval_bytes, *now_ms)
         };
         if log_start > log_end {

@@ -165,19 +165,26 @@ pub(crate) fn write_tail(
 }
 
 /// Makes `file` end with `bytes` at `position`, unless it does already.
+///
+/// Where entries are taken away the file is synced at once: nothing else might sync it before its
+/// segment counts as settled, and a crash would bring entries back that name no batch. Entries that
+/// were only added may be lost again; the next opening adds them again.
 fn write_end(file: &dyn File, position: u64, bytes: &[u8]) -> io::Result<bool> {
     let length = position + bytes.len() as u64;
-    if file.len()? == length {
-        let mut present = vec![0; bytes.len()];
-        let read = file.read_at(position, &mut present)?;
-        if read == bytes.len() && present == bytes {
-            return Ok(false);
-        }
+    let present_length = file.len()?;
+    let mut present = vec![0; bytes.len()];
+    let read = file.read_at(position, &mut present)?;
+    let is_extension = present_length <= length && bytes.starts_with(&present[..read]);
+    if is_extension && present_length == length {
+        return Ok(false);
     }
     if !bytes.is_empty() {
         file.write_at(position, &[IoSlice::new(bytes)])?;
     }
-    file.set_len(length)?;
+    if !is_extension {
+        file.set_len(length)?;
+        file.sync_data()?;
+    }
     Ok(true)
 }
 

@@ -1,4 +1,5 @@
 //! Appends, rolls, flushes and trims of a log, and what is left of them after faults.
+#![allow(clippy::unwrap_used)]
 
 mod rig;
 

@@ -1,5 +1,6 @@
 //! Random work on a log, cut by a loss of power at a random step: what was flushed is there byte for
 //! byte, what follows is a valid prefix of what was appended.
+#![allow(clippy::unwrap_used)]
 
 mod rig;
 
@@ -45,6 +46,18 @@ fn config(dice: &mut StdRng) -> LogConfig {
     }
 }
 
+/// A leader has an epoch, stored, before it appends (rule V10).
+fn lead(rig: &Rig, opened: &mut Opened) -> Result<(), LogFault> {
+    let epoch = opened
+        .epochs
+        .latest()
+        .map_or(0, |latest| latest.epoch.get() + 1);
+    opened
+        .epochs
+        .assign(LeaderEpoch(epoch), opened.log.log_end());
+    opened.log.epochs_job(&opened.epochs).run(&rig.fs)
+}
+
 /// One step of a partition's life. An error means that the power is gone.
 fn step(
     rig: &Rig,
@@ -55,16 +68,7 @@ fn step(
     match dice.random_range(0..10) {
         0 => rig.flush(opened)?,
         1 => rig.checkpoint(opened)?,
-        2 => {
-            let epoch = opened
-                .epochs
-                .latest()
-                .map_or(0, |latest| latest.epoch.get() + 1);
-            opened
-                .epochs
-                .assign(LeaderEpoch(epoch), opened.log.log_end());
-            opened.log.epochs_job(&opened.epochs).run(&rig.fs)?;
-        }
+        2 => lead(rig, opened)?,
         _ => {
             let base = opened.log.log_end().get();
             let id = dice.random_range(0..3);
@@ -141,9 +145,7 @@ fn live_and_crash(seed: u64) {
     let rig = Rig::with_config(config(&mut dice));
     let mut promised = Promised::default();
     let mut opened = rig.open();
-    // A leader has an epoch, stored, before it appends.
-    opened.epochs.assign(LeaderEpoch(0), Offset(0));
-    opened.log.epochs_job(&opened.epochs).run(&rig.fs).unwrap();
+    lead(&rig, &mut opened).unwrap();
     for round in 0..4 {
         let what = format!("seed {seed}, round {round}");
         let is_machine = dice.random_bool(0.7);
@@ -170,6 +172,7 @@ fn live_and_crash(seed: u64) {
         opened = recovered.into();
         check(&rig, &mut opened, &mut promised, &what);
         promised.flushed_end = opened.log.recovery_point().get();
+        lead(&rig, &mut opened).unwrap();
     }
     let end = rig.close(opened);
     let recovered = rig.recover(end).unwrap();

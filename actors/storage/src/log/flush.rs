@@ -180,9 +180,6 @@ impl Log {
         );
         self.recovery_point = self.recovery_point.max(end);
         self.snapshot = self.snapshot.max(snapshot);
-        if active == self.active.base {
-            self.active.is_index_unsynced = false;
-        }
         self.files.synced_before(active);
     }
 
@@ -234,7 +231,6 @@ impl Log {
     pub(super) fn is_clean(&self) -> bool {
         self.recovery_point == self.log_end
             && !self.active.index.has_pending()
-            && !self.active.is_index_unsynced
             && self.files.first_unsynced().is_none()
     }
 

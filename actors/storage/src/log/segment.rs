@@ -75,9 +75,6 @@ pub(crate) struct ActiveSegment {
     pub(crate) created_ms: i64,
     /// The file may be longer than `bytes`: a failed append could not be cut.
     pub(crate) is_torn: bool,
-    /// Recovery changed the index files: they are synced with the next flush even if nothing is
-    /// appended, or a crash would bring entries back that name no batch.
-    pub(crate) is_index_unsynced: bool,
 }
 
 impl ActiveSegment {
@@ -89,7 +86,6 @@ impl ActiveSegment {
             first_timestamp: None,
             created_ms: now_ms,
             is_torn: false,
-            is_index_unsynced: false,
         }
     }
 
