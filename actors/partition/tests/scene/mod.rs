@@ -1,6 +1,7 @@
 //! One partition on a simulated disk, with a log directory that stores its checkpoints and a keeper
 //! that notes what it is told. Every test binary uses a part of it.
 #![allow(dead_code, reason = "each test binary uses a part of the scene")]
+#![allow(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -22,13 +23,13 @@ use kabuki_storage::checkpoint::{self, LOG_STARTS, RECOVERY_POINTS};
 use kabuki_storage::{Disk, FileSystem, Log, LogConfig, SimFs};
 
 /// Wall clock of the tests at their start, in milliseconds.
-pub const NOW_MS: i64 = 1_700_000_000_000;
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 
 /// Longer than anything a partition does in virtual time, but for back-off.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Answer to an append, or why there is none.
-pub type Appended = Result<Result<RecordsAppended, AppendRefused>, AskError>;
+pub(crate) type Appended = Result<Result<RecordsAppended, AppendRefused>, AskError>;
 
 /// The log directory: stores checkpoints at once.
 struct LogDir {
@@ -75,23 +76,23 @@ impl Handler<PartitionEvent> for Keeper {
 }
 
 /// The partition `orders-0` and what is around it.
-pub struct Scene {
-    pub stage: Stage,
-    pub fs: SimFs,
-    pub disk: Disk,
-    pub partition: Addr<Partition>,
-    pub config: PartitionConfig,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) fs: SimFs,
+    pub(crate) disk: Disk,
+    pub(crate) partition: Addr<Partition>,
+    pub(crate) config: PartitionConfig,
     /// Epoch in which the node leads; -1 for none.
-    pub epoch: Arc<AtomicI32>,
+    pub(crate) epoch: Arc<AtomicI32>,
     facts: Arc<Mutex<Vec<PartitionFact>>>,
     sequence: Cell<i32>,
 }
 
 /// Where the log directory is.
-pub const ROOT: &str = "/data";
+pub(crate) const ROOT: &str = "/data";
 
 /// Where the partition is.
-pub fn dir() -> PathBuf {
+pub(crate) fn dir() -> PathBuf {
     Path::new(ROOT).join("orders-0")
 }
 
@@ -104,7 +105,7 @@ fn topic_id() -> TopicId {
 }
 
 /// A configuration with small segments.
-pub fn config() -> PartitionConfig {
+pub(crate) fn config() -> PartitionConfig {
     PartitionConfig {
         log: LogConfig {
             segment_bytes: 1 << 20,
@@ -115,14 +116,14 @@ pub fn config() -> PartitionConfig {
 }
 
 /// A configuration that syncs before it answers.
-pub fn flushing() -> PartitionConfig {
+pub(crate) fn flushing() -> PartitionConfig {
     let mut config = config();
     config.log.flush_messages = 1;
     config
 }
 
 /// A disk with an empty log on it.
-pub fn new_disk() -> SimFs {
+pub(crate) fn new_disk() -> SimFs {
     let fs = SimFs::new();
     fs.create_dir_all(Path::new(ROOT)).unwrap();
     fs.sync_dir(Path::new("/")).unwrap();
@@ -132,12 +133,12 @@ pub fn new_disk() -> SimFs {
 
 impl Scene {
     /// A new partition that leads in epoch 1.
-    pub fn new(stage: &Stage, config: PartitionConfig) -> Self {
+    pub(crate) fn new(stage: &Stage, config: PartitionConfig) -> Self {
         Self::on(stage, new_disk(), config, 1)
     }
 
     /// The partition as it is on `fs`, to lead in `epoch`.
-    pub fn on(stage: &Stage, fs: SimFs, config: PartitionConfig, epoch: i32) -> Self {
+    pub(crate) fn on(stage: &Stage, fs: SimFs, config: PartitionConfig, epoch: i32) -> Self {
         let disk = Disk::simulated(ROOT, fs.clone());
         let root = stage.root();
         let facts = Arc::<Mutex<Vec<PartitionFact>>>::default();
@@ -178,7 +179,7 @@ impl Scene {
     }
 
     /// Stops all three, as a node does.
-    pub async fn stop(&self) -> StopOutcome {
+    pub(crate) async fn stop(&self) -> StopOutcome {
         let root = self.stage.root();
         let outcome = root.stop_child("orders-0", DEADLINE).await;
         root.stop_child("dir", DEADLINE).await;
@@ -187,18 +188,18 @@ impl Scene {
     }
 
     /// Panics the partition, as `kabuki actors crash` does.
-    pub fn crash(&self) {
+    pub(crate) fn crash(&self) {
         let path = ActorPath::new("/orders-0");
         self.stage.registry().crash(&path).unwrap();
     }
 
     /// What the keeper was told so far.
-    pub fn facts(&self) -> Vec<PartitionFact> {
+    pub(crate) fn facts(&self) -> Vec<PartitionFact> {
         self.facts.lock().unwrap().clone()
     }
 
     /// Events of the partition in the supervision log.
-    pub fn event_count(&self, kind: EventKind) -> usize {
+    pub(crate) fn event_count(&self, kind: EventKind) -> usize {
         let events = self.stage.supervision_log().recent();
         let path = ActorPath::new("/orders-0");
         events
@@ -208,7 +209,10 @@ impl Scene {
     }
 
     /// Sends an append without waiting for the answer.
-    pub fn send(&self, batch: CheckedBatch) -> Reply<Result<RecordsAppended, AppendRefused>> {
+    pub(crate) fn send(
+        &self,
+        batch: CheckedBatch,
+    ) -> Reply<Result<RecordsAppended, AppendRefused>> {
         let (port, reply) = reply_channel();
         let append = AppendRecords {
             batch,
@@ -222,7 +226,7 @@ impl Scene {
     }
 
     /// Appends a batch and waits for the answer.
-    pub async fn append(&self, batch: CheckedBatch) -> Appended {
+    pub(crate) async fn append(&self, batch: CheckedBatch) -> Appended {
         let required_acks = RequiredAcks::All;
         self.partition
             .ask_with(DEADLINE, |reply| AppendRecords {
@@ -234,7 +238,7 @@ impl Scene {
     }
 
     /// Appends `count` records that must be taken; returns their first offset.
-    pub async fn put(&self, count: usize) -> i64 {
+    pub(crate) async fn put(&self, count: usize) -> i64 {
         let value = self.sequence.get();
         self.sequence.set(value + 1);
         let appended = self.append(plain(value, count)).await;
@@ -242,7 +246,7 @@ impl Scene {
     }
 
     /// Reads from an offset.
-    pub async fn read_at(
+    pub(crate) async fn read_at(
         &self,
         fetch_offset: i64,
         bytes_max: usize,
@@ -260,7 +264,7 @@ impl Scene {
     }
 
     /// All values from the log start on, with their offsets.
-    pub async fn read_all(&self) -> Vec<(i64, String)> {
+    pub(crate) async fn read_all(&self) -> Vec<(i64, String)> {
         let mut at = self.describe().await.log_start.get();
         let mut values = Vec::new();
         loop {
@@ -275,7 +279,7 @@ impl Scene {
     }
 
     /// Watches the partition.
-    pub fn watch(&self, watcher: u64, after: i64) -> Reply<PartitionMoved> {
+    pub(crate) fn watch(&self, watcher: u64, after: i64) -> Reply<PartitionMoved> {
         let (port, reply) = reply_channel();
         let watch = WatchPartition {
             watcher: WatcherId(watcher),
@@ -287,14 +291,14 @@ impl Scene {
     }
 
     /// Trims the log.
-    pub async fn trim(&self, before: i64) -> Result<LogTrimmed, TrimRefused> {
+    pub(crate) async fn trim(&self, before: i64) -> Result<LogTrimmed, TrimRefused> {
         let before = Offset(before);
         let trim = |reply| TrimLog { before, reply };
         self.partition.ask_with(DEADLINE, trim).await.unwrap()
     }
 
     /// Finds an offset.
-    pub async fn find(&self, target: OffsetTarget) -> Result<OffsetFound, FindRefused> {
+    pub(crate) async fn find(&self, target: OffsetTarget) -> Result<OffsetFound, FindRefused> {
         let find = |reply| FindOffset {
             target,
             isolation: Isolation::ReadUncommitted,
@@ -305,7 +309,7 @@ impl Scene {
     }
 
     /// Orders it to lead.
-    pub async fn lead(&self, epoch: i32) -> Result<LeadershipTaken, BecomeLeaderRefused> {
+    pub(crate) async fn lead(&self, epoch: i32) -> Result<LeadershipTaken, BecomeLeaderRefused> {
         self.epoch.store(epoch, Ordering::Relaxed);
         let leader_epoch = LeaderEpoch(epoch);
         let order = |reply| BecomeLeader {
@@ -316,13 +320,13 @@ impl Scene {
     }
 
     /// Its numbers.
-    pub async fn describe(&self) -> PartitionDescription {
+    pub(crate) async fn describe(&self) -> PartitionDescription {
         let description = self.partition.ask(DescribePartition, DEADLINE).await;
         description.unwrap()
     }
 
     /// Waits, in virtual time, until the partition is in such a phase.
-    pub async fn reach(&self, is_reached: impl Fn(&PartitionPhase) -> bool) {
+    pub(crate) async fn reach(&self, is_reached: impl Fn(&PartitionPhase) -> bool) {
         for _ in 0..10_000 {
             if is_reached(&self.describe().await.phase) {
                 return;
@@ -334,25 +338,25 @@ impl Scene {
 }
 
 /// A batch that is not of an idempotent producer: `count` records of that value.
-pub fn plain(value: i32, count: usize) -> CheckedBatch {
+pub(crate) fn plain(value: i32, count: usize) -> CheckedBatch {
     build(BatchBuilder::new(Compression::None), value, count)
 }
 
 /// A batch of producer 9 with one record; value and sequence are the same number.
-pub fn idempotent(sequence: i32) -> CheckedBatch {
+pub(crate) fn idempotent(sequence: i32) -> CheckedBatch {
     let builder = BatchBuilder::new(Compression::None);
     build(builder.producer(ProducerId(9), 0, sequence), sequence, 1)
 }
 
 /// A batch with one record of `bytes` bytes.
-pub fn large(bytes: usize) -> CheckedBatch {
+pub(crate) fn large(bytes: usize) -> CheckedBatch {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(NOW_MS, None, Some(&vec![b'x'; bytes]), &[]);
     checked(builder)
 }
 
 /// A batch with one record at each of these times.
-pub fn at_times(times: &[i64]) -> CheckedBatch {
+pub(crate) fn at_times(times: &[i64]) -> CheckedBatch {
     let mut builder = BatchBuilder::new(Compression::None);
     for time in times {
         builder.push(*time, None, Some(b"value"), &[]);
@@ -377,7 +381,7 @@ fn checked(builder: BatchBuilder) -> CheckedBatch {
 }
 
 /// Offsets and values of stored batches.
-pub fn values_of(bytes: &Bytes) -> Vec<(i64, String)> {
+pub(crate) fn values_of(bytes: &Bytes) -> Vec<(i64, String)> {
     let mut values = Vec::new();
     for batch in batches(bytes) {
         let (header, batch) = batch.unwrap();

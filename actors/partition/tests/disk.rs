@@ -1,0 +1,335 @@
+//! A partition on a disk that refuses, fails or stalls: what is refused, what goes on, and that it
+//! recovers by itself.
+
+mod scene;
+
+use std::time::Duration;
+
+use kabuki_partition::*;
+use kabuki_protocol::ids::Offset;
+use kabuki_runtime::{ActorPath, AskError, EventKind, testing};
+use kabuki_storage::sim_fs::{FaultRule, Operation};
+use kabuki_storage::{FaultClass, FileSystem};
+use scene::*;
+
+fn is_storage(appended: &Appended) -> bool {
+    matches!(appended, Ok(Err(AppendRefused::Storage { .. })))
+}
+
+async fn until_leading(scene: &Scene) {
+    scene.reach(|phase| *phase == PartitionPhase::Leading).await;
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(3).await;
+        scene.fs.set_capacity(Some(0));
+        let first = scene.send(plain(1, 1));
+        let second = scene.send(plain(2, 1));
+        for reply in [first, second] {
+            assert!(matches!(
+                reply.await,
+                Ok(Err(AppendRefused::Storage { .. }))
+            ));
+        }
+        assert!(is_storage(&scene.append(plain(3, 1)).await));
+        assert_eq!(scene.read_all().await.len(), 3);
+        let phase = scene.describe().await.phase;
+        assert!(matches!(phase, PartitionPhase::Degraded { .. }));
+
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(
+            is_storage(&scene.append(plain(3, 1)).await),
+            "the disk is full still"
+        );
+        scene.fs.set_capacity(None);
+        until_leading(&scene).await;
+        assert_eq!(
+            scene.put(1).await,
+            3,
+            "nothing of what was refused is there"
+        );
+        let counts = [EventKind::Degraded, EventKind::Healed].map(|kind| scene.event_count(kind));
+        assert_eq!(counts, [1, 1]);
+        assert!(scene.facts().contains(&PartitionFact::Healed));
+        assert_eq!(
+            scene.event_count(EventKind::Restarted),
+            0,
+            "no restart was needed"
+        );
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_refused_write_leaves_no_trace_in_the_sequences() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.append(idempotent(0)).await.unwrap().unwrap();
+        scene.fs.set_capacity(Some(0));
+        assert!(is_storage(&scene.append(idempotent(1)).await));
+        scene.fs.set_capacity(None);
+        until_leading(&scene).await;
+        let resent = scene.append(idempotent(1)).await.unwrap().unwrap();
+        assert_eq!(resent.base_offset, Offset(1));
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn an_immutable_directory_degrades_at_the_next_roll_and_heals_by_itself() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        until_leading(&scene).await;
+        let rule = FaultRule::fail(dir(), Operation::ENTRY_CHANGES, FaultClass::Denied);
+        let rule = scene.fs.inject(rule);
+        for expected in 0..3 {
+            let appended = scene.append(large(300 * 1024)).await.unwrap().unwrap();
+            assert_eq!(
+                appended.base_offset,
+                Offset(expected),
+                "the open segment is written"
+            );
+        }
+        assert!(
+            is_storage(&scene.append(large(300 * 1024)).await),
+            "there is no next segment"
+        );
+        assert_eq!(scene.read_at(2, 1).await.unwrap().high_watermark, Offset(3));
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        scene.fs.heal(rule);
+        until_leading(&scene).await;
+        let appended = scene.append(large(300 * 1024)).await.unwrap().unwrap();
+        assert_eq!(appended.base_offset, Offset(3));
+        assert_eq!(scene.describe().await.segment_count, 2);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn an_epoch_that_cannot_be_stored_is_not_served_until_it_can() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        let rule = FaultRule::fail(dir(), Operation::ENTRY_CHANGES, FaultClass::Denied);
+        let rule = scene.fs.inject(rule);
+        let refused = scene.lead(2).await;
+        assert!(matches!(refused, Err(BecomeLeaderRefused::Storage { .. })));
+        scene.fs.heal(rule);
+        until_leading(&scene).await;
+        assert_eq!(
+            scene.describe().await.leader_epoch.get(),
+            2,
+            "it was taken without an order"
+        );
+        assert_eq!(scene.put(1).await, 1);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_failed_sync_ends_the_instance_and_the_answer_is_that_nothing_is_known() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(1).await;
+        let rule = FaultRule::fail(dir(), &[Operation::SyncData], FaultClass::Io).times(1);
+        scene.fs.inject(rule);
+        assert_eq!(scene.append(plain(9, 1)).await, Err(AskError::Lost));
+        until_leading(&scene).await;
+        assert_eq!(scene.event_count(EventKind::Faulted), 1);
+        let failed = |fact: &PartitionFact| {
+            matches!(
+                fact,
+                PartitionFact::Failed {
+                    is_missing: false,
+                    ..
+                }
+            )
+        };
+        assert!(scene.facts().iter().any(failed));
+        let offset = scene.put(1).await;
+        let values = scene.read_all().await;
+        assert_eq!(values.len() as i64, offset + 1);
+        assert_eq!(
+            values[0],
+            (0, "0".to_owned()),
+            "what was acknowledged is there"
+        );
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_failed_write_ends_the_instance() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        let rule = FaultRule::fail(dir(), &[Operation::Write], FaultClass::Io).times(1);
+        scene.fs.inject(rule);
+        assert_eq!(scene.append(plain(9, 1)).await, Err(AskError::Lost));
+        assert_eq!(scene.put(1).await, 1);
+        assert_eq!(scene.event_count(EventKind::Faulted), 1);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_read_that_fails_is_refused_and_nothing_else_is() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        let rule = scene
+            .fs
+            .inject(FaultRule::fail(dir(), &[Operation::Read], FaultClass::Io));
+        let refused = scene.read_at(0, 100).await.unwrap_err();
+        assert!(matches!(refused, ReadRefused::Storage { .. }));
+        assert_eq!(scene.put(1).await, 1);
+        scene.fs.heal(rule);
+        assert_eq!(scene.read_all().await.len(), 2);
+        assert_eq!(scene.event_count(EventKind::Faulted), 0);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn writes_of_a_slow_directory_go_through_its_pool_in_order() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        // A sync past the deadline makes the directory slow.
+        let stall = Duration::from_secs(10);
+        let rule = scene
+            .fs
+            .inject(FaultRule::delay(dir(), &[Operation::Write], stall));
+        let first = scene.send(large(300 * 1024));
+        tokio::time::sleep(stall * 3 / 4).await;
+        assert!(scene.disk.is_slow());
+        let behind: Vec<_> = (0..3).map(|value| scene.send(plain(value, 1))).collect();
+        assert_eq!(
+            scene.read_all().await.len(),
+            1,
+            "reads do not wait for the write"
+        );
+        scene.fs.heal(rule);
+        let appended = first.await.unwrap().unwrap();
+        assert_eq!(appended.base_offset, Offset(1));
+        for (reply, expected) in behind.into_iter().zip(2..) {
+            let appended = reply.await.unwrap().unwrap();
+            assert_eq!(appended.base_offset, Offset(expected));
+        }
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn appends_that_come_during_a_sync_share_the_next_one() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(1).await;
+        let pause = Duration::from_millis(50);
+        let segment = dir().join("00000000000000000000.log");
+        scene
+            .fs
+            .inject(FaultRule::delay(segment, &[Operation::SyncData], pause));
+        let started = tokio::time::Instant::now();
+        let first = scene.send(plain(0, 1));
+        tokio::time::sleep(pause / 2).await;
+        let joined: Vec<_> = (0..20).map(|value| scene.send(plain(value, 1))).collect();
+        first.await.unwrap().unwrap();
+        for reply in joined {
+            reply.await.unwrap().unwrap();
+        }
+        let syncs = started.elapsed().as_millis() / pause.as_millis();
+        assert!(syncs <= 2, "21 appends took the time of {syncs} syncs");
+        scene.fs.heal_all();
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_missing_directory_is_never_made_again() {
+    testing::run(|stage| async move {
+        let fs = new_disk();
+        fs.remove_dir_all(&dir()).unwrap();
+        let scene = Scene::on(&stage, fs, config(), 1);
+        let refused = scene.append(plain(0, 1)).await;
+        assert!(matches!(refused, Err(AskError::NotDone(_))));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let missing = |fact: &PartitionFact| {
+            matches!(
+                fact,
+                PartitionFact::Failed {
+                    is_missing: true,
+                    ..
+                }
+            )
+        };
+        assert!(scene.facts().iter().any(missing));
+        assert_eq!(scene.event_count(EventKind::BudgetSpent), 1);
+        assert!(!scene.fs.exists(&dir()).unwrap());
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn the_recovery_point_is_stored_after_64_mib() {
+    testing::run(|stage| async move {
+        let mut config = config();
+        config.log.segment_bytes = 1 << 30;
+        let scene = Scene::new(&stage, config);
+        let batch = large(8 << 20);
+        for _ in 0..9 {
+            scene.append(batch.clone()).await.unwrap().unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let path = std::path::Path::new(ROOT).join("recovery-point-offset-checkpoint");
+        let text = String::from_utf8(scene.fs.read_whole(&path, 1024).unwrap()).unwrap();
+        assert_eq!(text, "0\n1\norders 0 8\n");
+        scene.crash();
+        until_leading(&scene).await;
+        let scanned = scene.facts().into_iter().rev().find_map(|fact| match fact {
+            PartitionFact::LogRecovered { scanned_bytes, .. } => Some(scanned_bytes),
+            _ => None,
+        });
+        assert_eq!(
+            scanned,
+            Some(batch.bytes.len() as u64),
+            "only what came after it"
+        );
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn flush_ms_syncs_in_the_background() {
+    testing::run(|stage| async move {
+        let mut config = config();
+        config.log.flush_ms = 1_000;
+        let scene = Scene::new(&stage, config);
+        scene.put(1).await;
+        assert_eq!(
+            scene.describe().await.recovery_point,
+            Offset(0),
+            "it was answered before"
+        );
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(scene.describe().await.recovery_point, Offset(1));
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_stop_on_a_failing_disk_ends_all_the_same() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        scene
+            .fs
+            .inject(FaultRule::fail(ROOT, Operation::ALL, FaultClass::Io));
+        scene.stop().await;
+        let path = ActorPath::new("/orders-0");
+        assert!(stage.registry().describe(&path).is_empty());
+    });
+}
