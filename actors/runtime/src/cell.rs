@@ -1,7 +1,7 @@
 //! The life of one actor over all of its instances: waits, builds, lets perform, reports the end to
 //! the supervisor and obeys its orders. One task per actor, on the actor's arbiter.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -177,33 +177,42 @@ impl<A: Actor> Cell<A> {
         let actor = match caught(|| (self.factory)()) {
             Ok(actor) => actor,
             Err(panic) => {
-                let crash = Crash {
-                    cause: Cause::Panic(panic.text),
-                    place: panic.place,
-                    message: "factory".to_owned(),
-                    fingerprint: 0,
-                    at: Instant::now(),
-                };
+                let mut crash = crash_without_message(Cause::Panic(panic.text));
+                crash.place = panic.place;
+                "factory".clone_into(&mut crash.message);
                 self.count_incarnation();
                 return self.crashed(crash, generation, Duration::ZERO);
             }
         };
         let incarnation = self.account().incarnation();
-        let cx = Context::new(Arc::clone(&self.mailbox), incarnation);
+        let mailbox = Arc::clone(&self.mailbox);
+        let cx = Context::new(Arc::clone(&mailbox), incarnation);
         let exit_slot = ExitSlot::default();
         let started_well = Rc::new(std::cell::Cell::new(false));
         let announce = self.announcement(due, Rc::clone(&started_well));
-        let body = Body::new(
-            Arc::clone(&self.mailbox),
-            actor,
-            cx,
-            ExitSlot::clone(&exit_slot),
-            announce,
-        );
-        let began = Instant::now();
-        let mut instance = Box::pin(actix::Context::new().into_future(body));
+        let body = Body::new(mailbox, actor, cx, ExitSlot::clone(&exit_slot), announce);
 
-        let mut pending_order = None;
+        let began = Instant::now();
+        let ordered = self.drive(actix::Context::new().into_future(body)).await;
+        let ran_for = began.elapsed();
+        let exit = exit_slot.borrow_mut().take().unwrap_or(Exit::Killed);
+        self.count_incarnation();
+        if started_well.get() {
+            // Otherwise the wait of those in the lobby goes on where it was.
+            self.lobby_ends = None;
+        }
+        match ordered {
+            Some(order) => self.ended_on_order(order, exit),
+            None => self.ended_by_itself(exit, generation, ran_for),
+        }
+    }
+
+    /// Polls the instance until it has ended. Gives the order that came meanwhile; a stop stands
+    /// above all others, of which the last counts.
+    async fn drive(&mut self, instance: impl Future<Output = ()>) -> Option<Order> {
+        // On the heap, so that an actor off stage is small.
+        let mut instance = Box::pin(instance);
+        let mut ordered = None;
         let mut stop_at: Option<Instant> = None;
         loop {
             let killing_time = async {
@@ -221,7 +230,7 @@ impl<A: Actor> Cell<A> {
                         self.mailbox.order(|orders| orders.stop = Some(deadline));
                     }
                     order => {
-                        pending_order = Some(order);
+                        ordered = Some(order);
                         self.mailbox.order(|orders| orders.kill = true);
                     }
                 },
@@ -234,51 +243,35 @@ impl<A: Actor> Cell<A> {
                 }
             }
         }
-        drop(instance);
-        let exit = exit_slot.borrow_mut().take().unwrap_or(Exit::Killed);
-        self.count_incarnation();
-        let ran_for = began.elapsed();
-        if started_well.get() {
-            // Otherwise the wait of those in the lobby goes on where it was.
-            self.lobby_ends = None;
-        }
+        stop_at.map(|deadline| Order::Stop { deadline }).or(ordered)
+    }
 
-        if stop_at.is_some() {
-            if let Exit::Crashed(crash) = exit {
-                self.record(&crash);
-            }
+    fn ended_on_order(&mut self, order: Order, exit: Exit) -> Next {
+        if let Exit::Crashed(crash) = exit {
+            self.record(&crash);
+        }
+        // Nobody brings a temporary actor back, not even with its group.
+        if self.restart == Restart::Temporary {
             return Next::End;
         }
-        if let Some(order) = pending_order {
-            if let Exit::Crashed(crash) = exit {
-                self.record(&crash);
+        self.account().set_state(ActorState::Restarting);
+        self.begin_lobby();
+        match order {
+            Order::Restart(due) => Next::Wait(Some(due)),
+            Order::Park => {
+                self.park();
+                Next::Wait(None)
             }
-            if self.restart == Restart::Temporary {
-                return Next::End;
-            }
-            self.account().set_state(ActorState::Restarting);
-            self.begin_lobby();
-            return match order {
-                Order::Restart(due) => Next::Wait(Some(due)),
-                Order::Park => {
-                    self.park();
-                    Next::Wait(None)
-                }
-                Order::Halt => Next::Wait(None),
-                Order::Stop { .. } => Next::End,
-            };
+            Order::Halt => Next::Wait(None),
+            Order::Stop { .. } => Next::End,
         }
+    }
+
+    fn ended_by_itself(&mut self, exit: Exit, generation: u64, ran_for: Duration) -> Next {
         match exit {
             Exit::Crashed(crash) => self.crashed(crash, generation, ran_for),
             Exit::Stopped if self.restart == Restart::Permanent && self.group.is_some() => {
-                let crash = Crash {
-                    cause: Cause::Stopped,
-                    place: String::new(),
-                    message: String::new(),
-                    fingerprint: 0,
-                    at: Instant::now(),
-                };
-                self.exited(crash, generation, ran_for)
+                self.exited(crash_without_message(Cause::Stopped), generation, ran_for)
             }
             Exit::Stopped | Exit::Killed => Next::End,
         }
@@ -410,4 +403,14 @@ impl<A: Actor> Cell<A> {
 
 async fn next_order(handle: &CellHandle, seen_waker: &mut Option<Waker>) -> Order {
     poll_fn(|task| handle.poll_order(seen_waker, task)).await
+}
+
+fn crash_without_message(cause: Cause) -> Crash {
+    Crash {
+        cause,
+        place: String::new(),
+        message: String::new(),
+        fingerprint: 0,
+        at: Instant::now(),
+    }
 }

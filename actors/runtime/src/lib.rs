@@ -23,6 +23,41 @@
 //! 5. A crash counts against the budget of the crashed child alone.
 //! 6. The factory runs once per instance.
 //!
+//! # A turn
+//! Each wake-up of an actor is one turn: `poll_io`, then up to 64 messages (control, messages to
+//! self, data), then `settle`, then the jobs that were added. What is left waits for the next turn,
+//! after the others on the arbiter. In `settle` there is no `std::task::Context`: a socket that is
+//! not ready is polled with [`Context::waker`], or again in `poll_io` after [`Context::wake`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use kabuki_runtime::{Actor, ChildSpec, Context, Handler, Message, testing};
+//!
+//! struct Count(u64);
+//!
+//! /// Adds to the count and answers the sum.
+//! struct Add(u64);
+//!
+//! impl Message for Add {
+//!     type Reply = u64;
+//! }
+//!
+//! impl Actor for Count {}
+//!
+//! impl Handler<Add> for Count {
+//!     fn handle(&mut self, add: Add, _: &mut Context<Self>) -> u64 {
+//!         self.0 += add.0;
+//!         self.0
+//!     }
+//! }
+//!
+//! testing::run(|stage| async move {
+//!     let count = stage.root().start(ChildSpec::new("count", || Count(0)));
+//!     count.tell(Add(2)).await.expect("count takes messages");
+//!     assert_eq!(count.ask(Add(3), Duration::from_secs(1)).await, Ok(5));
+//! });
+//! ```
+//!
 //! # Source
 //! Supervision as in Erlang/OTP, with a budget per child in place of one per supervisor; the threads
 //! and the life cycle of an instance are actix's, the mailbox is not.

@@ -114,28 +114,20 @@ fn a_fault_in_start_is_a_crash_with_its_cause() {
 fn fail_ends_the_instance_without_a_panic_and_without_another_message() {
     testing::run(|stage| async move {
         let (addr, counts) = start_probe(&stage.root(), "probe");
-        let settles = Arc::new(AtomicUsize::new(0));
-        let here = Arc::clone(&settles);
-        let observed = Arc::clone(&counts);
-        addr.try_tell(Do::new(move |_, cx| {
-            here.store(observed.settles(), Ordering::SeqCst);
-            cx.fail(Fault::new("disk is gone"));
-        }))
-        .unwrap();
+        addr.try_tell(Do::new(|_, cx| cx.fail(Fault::new("disk is gone"))))
+            .unwrap();
         let (next, answer) = request(2);
         addr.try_tell(next).unwrap();
         assert_eq!(answer.await, Ok(2));
         let crashes = ask_probe(&addr, |_, cx| cx.past_crashes().to_vec()).await;
         assert_eq!(crashes[0].cause, Cause::Fault("disk is gone".to_owned()));
-        assert!(
-            crashes[0].place.starts_with("crashes.rs:") || crashes[0].place.contains("crashes.rs:")
-        );
+        assert!(crashes[0].place.contains("crashes.rs:"));
         assert_eq!(
             counts.stops(),
             0,
             "a faulty value is not asked to stop, only dropped"
         );
-        assert!(counts.dropped() == 1);
+        assert_eq!(counts.dropped(), 1);
     });
 }
 
@@ -232,9 +224,6 @@ fn panics_in_poll_settle_and_stop_are_crashes() {
 fn a_panic_in_the_factory_is_a_crash_and_the_factory_runs_once_per_instance() {
     testing::run(|stage| async move {
         let made = Arc::new(AtomicUsize::new(0));
-        let script = Script::default();
-        let (mut good, _) = (Some(probe("good", script)), ());
-        drop(good.take());
         struct Plain;
         impl kabuki_runtime::Actor for Plain {}
         impl kabuki_runtime::Handler<Number> for Plain {

@@ -28,23 +28,17 @@ fn policy(restarts_max: u32, when_spent: WhenSpent) -> Policy {
     }
 }
 
-/// Hears of the children of a group.
-#[derive(Default)]
-struct Keeper;
-
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<(String, ChildEventKind)>>>);
 
-struct Listening {
-    heard: Heard,
-    _keeper: Keeper,
-}
+/// Hears of the children of a group.
+struct Keeper(Heard);
 
-impl Actor for Listening {}
+impl Actor for Keeper {}
 
-impl Handler<ChildEvent> for Listening {
+impl Handler<ChildEvent> for Keeper {
     fn handle(&mut self, event: ChildEvent, _: &mut Context<Self>) {
-        self.heard.0.lock().unwrap().push((event.name, event.kind));
+        self.0.0.lock().unwrap().push((event.name, event.kind));
     }
 }
 
@@ -53,10 +47,7 @@ fn listen(stage: &kabuki_runtime::Stage, group: &Supervisor) -> Heard {
     let name = format!("keeper{}", group.path().as_str().replace('/', "-"));
     let make = {
         let heard = heard.clone();
-        move || Listening {
-            heard: heard.clone(),
-            _keeper: Keeper,
-        }
+        move || Keeper(heard.clone())
     };
     let keeper = stage
         .root()
