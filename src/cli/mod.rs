@@ -117,3 +117,75 @@ pub(crate) async fn run(command: Command) -> i32 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("kabuki").chain(line.split_whitespace());
+        Arguments::try_parse_from(words).map(|arguments| arguments.command)
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_usage_error_with_code_2() {
+        for line in [
+            "consume",
+            "consume orders --from-beginning --offset 3",
+            "produce orders --json --key a",
+            "produce orders --acks 2",
+            "produce orders --compression brotli",
+            "topics create orders --config retention.ms",
+            "topics delete",
+            "configs get",
+            "configs get --topic a --broker 1",
+            "actors crash",
+            "log dump",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn paths_and_subcommands_of_actors_do_not_get_mixed_up() {
+        for line in [
+            "actors",
+            "actors /replicas --watch",
+            "actors log --follow --actor /edge",
+        ] {
+            assert!(matches!(parse(line), Ok(Command::Actors(_))), "{line}");
+        }
+        assert!(matches!(
+            parse("consume orders --offset -5"),
+            Ok(Command::Consume(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_code_1_and_nonsense_found_later_is_code_2() {
+        // Nothing listens on port 1 of the loopback address.
+        for (line, code) in [
+            ("topics list --bootstrap 127.0.0.1:1", 1),
+            ("log dump /there/is/no/such/directory", 1),
+            ("topics list --bootstrap ,", 2),
+            ("topics alter orders --bootstrap 127.0.0.1:1", 2),
+            ("configs set --topic orders --bootstrap 127.0.0.1:1", 2),
+        ] {
+            assert_eq!(run(parse(line).unwrap()).await, code, "{line}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use comfy_table::modifiers::UTF8_ROUND_CORNERS;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::CliError;
@@ -26,11 +27,13 @@ impl Columns {
     pub(super) fn new(columns: &[(&str, Align)]) -> Self {
         let mut table = Table::new();
         let is_terminal = io::stdout().is_terminal();
-        table.load_preset(if is_terminal {
-            presets::UTF8_HORIZONTAL_ONLY
+        if is_terminal {
+            table
+                .load_preset(presets::UTF8_FULL_CONDENSED)
+                .apply_modifier(UTF8_ROUND_CORNERS);
         } else {
-            presets::NOTHING
-        });
+            table.load_preset(presets::NOTHING);
+        }
         table.set_header(columns.iter().map(|(heading, align)| cell(heading, *align)));
         Self {
             table,
