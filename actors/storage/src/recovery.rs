@@ -1,7 +1,7 @@
 //! Opens a log: settles what lies before the recovery point without reading it, scans what lies behind,
 //! cuts a torn tail, and brings indexes, epochs and producers into agreement with the batches.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
@@ -112,14 +112,12 @@ fn find_segments(
     open: &OpenLog,
     entries: &[DirEntry],
 ) -> Result<Vec<Found>, LogFault> {
-    let length_of = |base: Offset, kind: SegmentFile| {
-        let path = kind.path(&open.dir, base);
-        let name = path.file_name().and_then(|name| name.to_str());
-        entries
-            .iter()
-            .find(|entry| Some(entry.name.as_str()) == name)
-            .map(|entry| entry.bytes)
-    };
+    let lengths: HashMap<&str, u64> = entries
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.bytes))
+        .collect();
+    let length_of =
+        |base: Offset, kind: SegmentFile| lengths.get(kind.name(base).as_str()).copied();
     let mut found: Vec<Found> = Vec::new();
     for entry in entries {
         if let Some(base) = base_in_name(&entry.name, SegmentFile::Log.suffix()) {
@@ -145,8 +143,11 @@ fn find_segments(
         let base = indexes
             .iter()
             .find_map(|kind| base_in_name(&entry.name, kind.suffix()));
-        let is_orphan =
-            base.is_some_and(|base| found.iter().all(|found| found.segment.base != base));
+        let is_orphan = base.is_some_and(|base| {
+            found
+                .binary_search_by_key(&base, |found| found.segment.base)
+                .is_err()
+        });
         if is_orphan {
             let path = open.dir.join(&entry.name);
             fs.remove_file(&path)

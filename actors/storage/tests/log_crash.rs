@@ -4,9 +4,14 @@
 
 mod rig;
 
+use std::ops::Range;
+
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_protocol::records::BatchHeader;
-use kabuki_storage::{Log, LogConfig, LogFault, ProducerBatch, ProducerLimits, ProducerTable};
+use kabuki_storage::sim_fs::{FaultRule, Operation};
+use kabuki_storage::{
+    FaultClass, Log, LogConfig, LogFault, ProducerBatch, ProducerLimits, ProducerTable,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rig::{NOW_MS, Opened, Rig, bytes_of, spec};
@@ -134,6 +139,10 @@ fn check(rig: &Rig, opened: &mut Opened, promised: &mut Promised, what: &str) {
         expected,
         "{what}"
     );
+}
+
+/// Nothing but what belongs there lies in the directory.
+fn check_files(rig: &Rig, what: &str) {
     let mut dumped = String::new();
     let options = kabuki_storage::log_dump::DumpOptions::default();
     let summary = kabuki_storage::log_dump::dump(&rig.fs, &rig.dir, options, &mut dumped).unwrap();
@@ -171,6 +180,7 @@ fn live_and_crash(seed: u64) {
         let recovered = recovered.unwrap_or_else(|fault| panic!("{what}: {fault}"));
         opened = recovered.into();
         check(&rig, &mut opened, &mut promised, &what);
+        check_files(&rig, &what);
         promised.flushed_end = opened.log.recovery_point().get();
         lead(&rig, &mut opened).unwrap();
     }
@@ -185,15 +195,66 @@ fn live_and_crash(seed: u64) {
     );
 }
 
+/// `SEED=n` replays one, `SEEDS=n` tries so many.
+fn seeds() -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(40),
+    }
+}
+
 #[test]
 fn what_was_flushed_survives_any_crash_and_the_rest_is_a_prefix() {
-    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(60),
-    };
-    for seed in seeds {
+    for seed in seeds() {
         live_and_crash(seed);
+    }
+}
+
+/// A life with a disk that refuses now and then, as a full one does, and is never crashed.
+fn live_and_be_refused(seed: u64) {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let rig = Rig::with_config(config(&mut dice));
+    let mut promised = Promised::default();
+    let mut opened = rig.open();
+    lead(&rig, &mut opened).unwrap();
+    let mut refused_count = 0;
+    for _ in 0..120 {
+        if dice.random_bool(0.2) {
+            let operation = Operation::CHANGES[dice.random_range(0..Operation::CHANGES.len())];
+            let rule = FaultRule::fail(&rig.dir, &[operation], FaultClass::Full);
+            let skip_count = dice.random_range(0..4);
+            rig.fs
+                .inject(rule.after(skip_count).times(dice.random_range(1..4)));
+        }
+        let capacity = dice.random_bool(0.1).then(|| dice.random_range(0..200_000));
+        rig.fs.set_capacity(capacity);
+        if let Err(fault) = step(&rig, &mut opened, &mut promised, &mut dice) {
+            assert_eq!(fault.class(), FaultClass::Full, "seed {seed}: {fault}");
+            refused_count += 1;
+            let end = opened.log.log_end().get();
+            promised.batches.retain(|(base, _)| *base < end);
+        }
+    }
+    assert!(refused_count > 0, "seed {seed} met no refusal");
+    rig.fs.heal_all();
+    rig.fs.set_capacity(None);
+    opened.log.epochs_job(&opened.epochs).run(&rig.fs).unwrap();
+    promised.flushed_end = opened.log.log_end().get();
+    let what = format!("seed {seed}, live");
+    check(&rig, &mut opened, &mut promised, &what);
+    drop(opened);
+    rig.fs.kill();
+    let mut opened = rig.recover(promised.recovery_point).unwrap().into();
+    let what = format!("seed {seed}, opened again");
+    check(&rig, &mut opened, &mut promised, &what);
+    check_files(&rig, &what);
+}
+
+#[test]
+fn a_refusing_disk_leaves_the_log_usable_and_every_accepted_batch_in_it() {
+    for seed in seeds() {
+        live_and_be_refused(seed);
     }
 }
 

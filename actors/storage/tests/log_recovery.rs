@@ -191,7 +191,8 @@ fn indexes_are_rebuilt_as_they_were() {
         .collect();
     let originals: Vec<_> = indexes.iter().map(|name| rig.content(name)).collect();
     assert!(originals.iter().filter(|content| content.len() > 8).count() > 10);
-    let damages: [fn(&[u8]) -> Option<Vec<u8>>; 5] = [
+    type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+    let damages: [Damage; 5] = [
         |_| None,
         |_| Some(Vec::new()),
         |original| Some(original[..original.len() / 2].to_vec()),

@@ -37,9 +37,14 @@ impl SegmentFile {
         }
     }
 
+    /// Name of this file of the segment at `base`.
+    pub(crate) fn name(self, base: Offset) -> String {
+        format!("{:020}{}", base.get(), self.suffix())
+    }
+
     /// Path of this file of the segment at `base`.
     pub(crate) fn path(self, dir: &Path, base: Offset) -> PathBuf {
-        dir.join(format!("{:020}{}", base.get(), self.suffix()))
+        dir.join(self.name(base))
     }
 }
 

@@ -139,6 +139,10 @@ impl Dump<'_> {
                 Some(read) if read.base == base => read,
                 _ => {
                     let log = SegmentFile::Log.path(dir, base);
+                    if !self.fs.exists(&log).map_err(LogFault::io("dump", &log))? {
+                        self.wrong(name, format_args!("no log beside it"));
+                        return Ok(None);
+                    }
                     beside = segment::read_batches(self.fs, &log, base)?;
                     &beside
                 }
