@@ -7,7 +7,7 @@ use std::time::Duration;
 use kabuki_partition::*;
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_protocol::records::CheckedBatch;
-use kabuki_runtime::{EventKind, NoReply, testing};
+use kabuki_runtime::{AskError, EventKind, NoReply, testing};
 use kabuki_storage::sim_fs::{FaultRule, Operation};
 use scene::*;
 
@@ -83,6 +83,59 @@ fn a_resend_after_a_crash_gets_the_original_offset() {
             AppendRefused::OutOfOrderSequence { expected: 4, .. }
         ));
         assert_eq!(scene.read_all().await.len(), 4);
+        scene.stop().await;
+    });
+}
+
+/// A batch whose bytes are not what was checked: the state panics on it.
+fn poison() -> CheckedBatch {
+    let good = plain(66, 1);
+    CheckedBatch {
+        bytes: good.bytes.slice(..1),
+        ..good
+    }
+}
+
+#[test]
+fn a_batch_that_crashes_the_partition_twice_is_refused_untouched() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        for _ in 0..2 {
+            assert_eq!(scene.append(poison()).await, Err(AskError::Lost));
+        }
+        let refused = |state_suspect| {
+            let log_start = Offset(0);
+            Ok(Err(AppendRefused::Poisonous {
+                state_suspect,
+                log_start,
+            }))
+        };
+        assert_eq!(scene.append(poison()).await, refused(true));
+        assert!(scene.facts().contains(&PartitionFact::StateSuspect));
+        assert_eq!(scene.put(1).await, 1, "another batch is not held up");
+        assert_eq!(scene.append(poison()).await, refused(false));
+        assert_eq!(scene.event_count(EventKind::Panicked), 2);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_poisonous_batch_among_others_is_the_one_that_is_named() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        for _ in 0..2 {
+            let sent: Vec<_> = [plain(1, 1), poison(), plain(2, 1)]
+                .into_iter()
+                .map(|batch| scene.send(batch))
+                .collect();
+            for reply in sent {
+                let _ = reply.await;
+            }
+        }
+        let refused = scene.append(poison()).await.unwrap();
+        assert!(matches!(refused, Err(AppendRefused::Poisonous { .. })));
         scene.stop().await;
     });
 }
@@ -241,7 +294,7 @@ fn power_loss_keeps_what_was_acknowledged(seed: u64, big: CheckedBatch) {
 fn no_record_acknowledged_with_flush_messages_is_lost_to_a_power_loss() {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).unwrap(),
-        Err(_) => 0..120,
+        Err(_) => 0..80,
     };
     let big = large(280 * 1024);
     for seed in seeds {

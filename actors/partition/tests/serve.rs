@@ -264,6 +264,24 @@ fn a_replica_that_does_not_lead_serves_nobody() {
 }
 
 #[test]
+fn appends_wait_for_the_epoch_of_a_fresh_start() {
+    testing::run(|stage| async move {
+        let fs = new_disk();
+        let pause = Duration::from_millis(20);
+        fs.inject(FaultRule::delay(dir(), &[Operation::Rename], pause));
+        let scene = Scene::on(&stage, fs, config(), 7);
+        let appended = scene.append(plain(0, 1)).await.unwrap().unwrap();
+        assert_eq!(
+            appended.base_offset,
+            Offset(0),
+            "it was not refused for a moment's reason"
+        );
+        scene.fs.heal_all();
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn an_epoch_is_in_its_file_before_it_is_served() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, config());

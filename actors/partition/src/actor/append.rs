@@ -22,6 +22,7 @@ own_message! {
 
 impl Handler<AppendRecords> for Partition {
     fn handle(&mut self, append: AppendRecords, _: &mut Context<Self>) {
+        // With one replica what is written here is committed: `Leader` and `All` are the same.
         let AppendRecords { batch, reply, .. } = append;
         // Data messages are held until the log is open, and refused once it is closing.
         let Some(open) = &mut self.open else {

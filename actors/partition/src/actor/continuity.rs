@@ -25,7 +25,7 @@ impl Continuity {
 
     /// Records below `end` may be seen from now on.
     pub(crate) fn shown(&self, end: Offset, epoch: LeaderEpoch) {
-        self.shown_epoch.store(epoch.get(), Ordering::Relaxed);
+        self.shown_epoch.fetch_max(epoch.get(), Ordering::Relaxed);
         self.shown_end.store(end.get(), Ordering::Relaxed);
     }
 

@@ -124,6 +124,7 @@ impl Partition {
         } = stored;
         let Some(open) = &mut self.open else { return };
         open.out = None;
+        self.let_data_in(cx);
         match outcome {
             Ok(()) => self.lead(epoch, epochs, cx),
             Err(fault) if fault.is_degrading() => {

@@ -69,13 +69,11 @@ impl Partition {
 
     /// From now on the handlers refuse what needs the log, as not done.
     fn recovery_late(&mut self, cx: &mut Context<Self>) {
+        self.late_timer = None;
         cx.release_data();
     }
 
     fn recovery_finished(&mut self, outcome: JobOutcome<Recovered>, cx: &mut Context<Self>) {
-        if let Some(timer) = self.late_timer.take() {
-            cx.cancel(timer);
-        }
         let recovered = match outcome {
             Ok(recovered) => recovered,
             Err(fault) => return self.recovery_failed(&fault, cx),
@@ -149,7 +147,19 @@ impl Partition {
         });
         let ordered: Option<LeaderEpoch> = (self.spec.leadership)();
         self.wanted_epoch = self.wanted_epoch.max(ordered);
-        cx.release_data();
+        self.take_leadership(cx);
+        // What waits is not to be refused for an epoch that is being stored.
+        if self.is_free() {
+            self.let_data_in(cx);
+        }
+    }
+
+    /// Data messages are handled from now on.
+    pub(crate) fn let_data_in(&mut self, cx: &mut Context<Self>) {
+        if let Some(timer) = self.late_timer.take() {
+            cx.cancel(timer);
+            cx.release_data();
+        }
     }
 
     fn recovery_failed(&mut self, fault: &JobFault, cx: &mut Context<Self>) {
@@ -207,5 +217,7 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault
         let flushed = recovered.log.flush_job(now_ms).run(fs)?;
         recovered.log.flushed(flushed);
     }
+    // Thousands of partitions may be opened that nobody uses for a while.
+    recovered.log.release_files();
     Ok(recovered)
 }

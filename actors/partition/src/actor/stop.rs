@@ -9,9 +9,7 @@ use kabuki_storage::log::rename_for_delete;
 
 use super::jobs::{JobOutcome, own_message};
 use super::{Out, Partition};
-use crate::messages::{
-    AppendRefused, PartitionMoved, PartitionStopped, StopPartition, StopRefused,
-};
+use crate::messages::{PartitionMoved, PartitionStopped, StopPartition, StopRefused};
 
 /// A stop that is under way.
 pub(crate) struct Stopping {
@@ -157,11 +155,8 @@ impl Partition {
             }
         }
         if let Some(open) = &mut self.open {
-            let cause = "the partition stops";
             for reply in open.state.take_appends() {
-                reply.send(Err(AppendRefused::Storage {
-                    cause: cause.to_owned(),
-                }));
+                reply.refuse(Undelivered::Stopped);
             }
         }
         cx.stop();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
-use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
+use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
 /// Which records a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -175,5 +175,4 @@ pub struct UnwatchPartition {
 
 impl Message for UnwatchPartition {
     type Reply = ();
-    const LANE: Lane = Lane::Data;
 }
