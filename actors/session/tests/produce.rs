@@ -11,6 +11,7 @@ use kabuki_protocol::messages::api_versions::ApiVersionsRequest;
 use kabuki_protocol::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse,
 };
+use kabuki_protocol::records::{BatchBuilder, Compression};
 use kabuki_runtime::testing;
 
 use kit::Node;
@@ -236,6 +237,22 @@ fn requests_that_cannot_be_appended_are_refused_by_code() {
             let offsets = (outcome.base_offset, outcome.log_start_offset);
             assert_eq!(offsets, (-1, -1), "{what}");
         }
+        let mut transactional = BatchBuilder::new(Compression::None)
+            .producer(ProducerId(1), 0, 0)
+            .transactional(true);
+        transactional.push(kit::NOW_MS, Some(b"k"), Some(b"v"), &[]);
+        let mixed = produce(
+            -1,
+            &[
+                ("orders", 0, batch(1)),
+                ("small", 0, transactional.build().unwrap()),
+            ],
+        );
+        let answer = client.produce(9, &mixed).await;
+        for topic in &answer.responses {
+            let code = topic.partition_responses[0].error_code;
+            assert_eq!(code, ErrorCode::TransactionalIdAuthorizationFailed.code());
+        }
         let by_id = produce(-1, &[("", 0, batch(1))]);
         let answer = client.produce(13, &by_id).await;
         assert_eq!(code(&answer), ErrorCode::UnknownTopicId.code());
@@ -245,7 +262,6 @@ fn requests_that_cannot_be_appended_are_refused_by_code() {
 #[test]
 fn records_without_key_on_a_compacted_topic_are_named_and_the_log_start_is_told() {
     testing::run(|stage| async move {
-        use kabuki_protocol::records::{BatchBuilder, Compression};
         let node = Node::start(&stage).await;
         let logs = node
             .topic_with("compacted", 1, &[("cleanup.policy", "compact")])
@@ -488,7 +504,6 @@ fn refusals_of_a_partition_have_their_codes() {
 #[test]
 fn a_hundred_batches_of_a_mebibyte_go_through_one_connection() {
     testing::run(|stage| async move {
-        use kabuki_protocol::records::{BatchBuilder, Compression};
         let node = Node::start(&stage).await;
         let logs = node.topic("orders", 1).await;
         let mut builder = BatchBuilder::new(Compression::None);

@@ -2,9 +2,11 @@
 //!
 //! The count asked for is that after the change. Source: rule A3; KIP-195.
 
-use kabuki_controller::messages::{CreatePartitions, PartitionsWanted};
+use std::collections::HashSet;
+
+use kabuki_controller::messages::{CreatePartitions, CreatePartitionsRefused, PartitionsWanted};
 use kabuki_protocol::error::ErrorCode;
-use kabuki_protocol::ids::NodeId;
+use kabuki_protocol::ids::{NodeId, TopicId};
 use kabuki_protocol::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
     CreatePartitionsTopicResult,
@@ -40,21 +42,37 @@ pub(super) async fn answer(request: CreatePartitionsRequest, context: RequestCon
             results.extend(names.into_iter().map(failed));
         }
         Ok(outcomes) => {
-            for (name, outcome) in names.into_iter().zip(outcomes) {
-                results.push(match outcome {
-                    Ok(_) => {
-                        let topic = services.image().topic(&name).map(|topic| topic.id);
-                        if let (Some(topic), false) = (topic, validate_only) {
-                            hosting::wait_until_hosted(&services, topic).await;
-                        }
-                        CreatePartitionsTopicResult {
+            let image = services.image();
+            let made = outcomes.iter().flatten();
+            let made: Vec<TopicId> = made
+                .filter_map(|topic| Some(image.topic(&topic.name)?.id))
+                .collect();
+            if !validate_only {
+                hosting::wait_until_hosted(&services, &made).await;
+            }
+            results.extend(
+                names
+                    .into_iter()
+                    .zip(outcomes)
+                    .map(|(name, outcome)| match outcome {
+                        Ok(_) => CreatePartitionsTopicResult {
                             name,
                             ..Default::default()
-                        }
-                    }
-                    Err(refused) => failed(name, code_of(&refused), refused.to_string()),
-                });
-            }
+                        },
+                        Err(CreatePartitionsRefused::UnknownTopic) => CreatePartitionsTopicResult {
+                            name,
+                            error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                            error_message: None,
+                        },
+                        Err(refused) => failed(name, code_of(&refused), refused.to_string()),
+                    }),
+            );
+            // A name that stands more than once is answered once, as by Kafka.
+            let mut refused = HashSet::new();
+            let is_duplicate = ErrorCode::InvalidRequest.code();
+            results.retain(|topic| {
+                topic.error_code != is_duplicate || refused.insert(topic.name.clone())
+            });
         }
     }
     context.reply(&CreatePartitionsResponse {

@@ -11,10 +11,12 @@
 //!
 //! Source: rules A1, V9; KIP-4, KIP-464, KIP-525.
 
+use std::collections::HashSet;
+
 use kabuki_controller::catalogue::ConfigLayers;
 use kabuki_controller::messages::{CreateTopics, NewTopic, TopicCreated};
 use kabuki_protocol::error::ErrorCode;
-use kabuki_protocol::ids::NodeId;
+use kabuki_protocol::ids::{NodeId, TopicId};
 use kabuki_protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     CreateTopicsResponse,
@@ -50,19 +52,25 @@ pub(super) async fn answer(request: CreateTopicsRequest, context: RequestContext
             names.into_iter().map(failed).collect()
         }
         Ok(outcomes) => {
-            let mut results = Vec::with_capacity(names.len());
-            for (name, outcome) in names.into_iter().zip(outcomes) {
-                results.push(match outcome {
-                    Ok(topic) => {
-                        if !validate_only {
-                            hosting::wait_until_hosted(&services, topic.id).await;
-                        }
-                        created(name, topic, &context)
-                    }
+            let made: Vec<TopicId> = outcomes.iter().flatten().map(|topic| topic.id).collect();
+            if !validate_only {
+                hosting::wait_until_hosted(&services, &made).await;
+            }
+            let results = names
+                .into_iter()
+                .zip(outcomes)
+                .map(|(name, outcome)| match outcome {
+                    Ok(topic) => created(name, topic, &context),
                     Err(refused) => failed(name, code_of(&refused), refused.to_string()),
                 });
-            }
+            // A name that stands more than once is answered once, as by Kafka.
+            let mut refused = HashSet::new();
+            let is_duplicate = ErrorCode::InvalidRequest.code();
             results
+                .filter(|topic| {
+                    topic.error_code != is_duplicate || refused.insert(topic.name.clone())
+                })
+                .collect()
         }
     };
     context.reply(&CreateTopicsResponse {
@@ -110,7 +118,12 @@ fn created(name: String, topic: TopicCreated, context: &RequestContext) -> Creat
         .collect();
     CreatableTopicResult {
         name,
-        topic_id: topic.id,
+        // Kafka answers an id also where it only checked, and that one is never seen again.
+        topic_id: if topic.id.is_zero() {
+            TopicId::random()
+        } else {
+            topic.id
+        },
         num_partitions: topic.partition_count,
         replication_factor: topic.replication_factor,
         configs: Some(configs),

@@ -11,6 +11,8 @@
 //!
 //! Source: rule A2; KIP-4, KIP-516.
 
+use std::collections::HashSet;
+
 use kabuki_controller::messages::{DeleteTopics, TopicRef};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{PartitionId, TopicId};
@@ -65,11 +67,12 @@ pub(super) async fn answer(request: DeleteTopicsRequest, context: RequestContext
             }
         }
         Ok(outcomes) => {
+            let mut leaving = Vec::new();
             for ((place, partitions), outcome) in places.into_iter().zip(partitions).zip(outcomes) {
                 let response = &mut responses[place];
                 match outcome {
                     Ok(deleted) => {
-                        hosting::wait_until_gone(&services, &partitions).await;
+                        leaving.extend(partitions);
                         response.name = Some(deleted.name.to_string());
                         response.topic_id = deleted.id;
                     }
@@ -84,8 +87,15 @@ pub(super) async fn answer(request: DeleteTopicsRequest, context: RequestContext
                     }
                 }
             }
+            hosting::wait_until_gone(&services, &leaving).await;
         }
     }
+    // What stands more than once is answered once, as by Kafka.
+    let mut refused = HashSet::new();
+    let is_duplicate = ErrorCode::InvalidRequest.code();
+    responses.retain(|topic| {
+        topic.error_code != is_duplicate || refused.insert((topic.name.clone(), topic.topic_id))
+    });
     context.reply(&DeleteTopicsResponse {
         responses,
         ..DeleteTopicsResponse::default()

@@ -12,6 +12,7 @@
 use kabuki_controller::catalogue::{ConfigEntry, ConfigLayers, ConfigSource};
 use kabuki_controller::image::{ConfigOverrides, MetadataImage};
 use kabuki_protocol::error::ErrorCode;
+use kabuki_protocol::ids::TopicName;
 use kabuki_protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym, resource,
@@ -28,11 +29,13 @@ pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext)
         .map(|asked| {
             let described = entries(asked, &image, context);
             let (error_code, error_message, entries) = match described {
-                Ok(entries) => (0, None, entries),
+                // Kafka's "no error" has an empty text here, not none.
+                Ok(entries) => (0, Some(String::new()), entries),
                 Err((code, message)) => (code.code(), Some(message), Vec::new()),
             };
             let is_asked = |entry: &ConfigEntry| match &asked.configuration_keys {
                 None => true,
+                Some(keys) if keys.is_empty() => true,
                 Some(keys) => keys.iter().any(|key| key == entry.name),
             };
             DescribeConfigsResult {
@@ -74,7 +77,10 @@ fn entries(
         resource::TOPIC => match image.topic(name) {
             Some(topic) => Ok(layers(Some(&topic.configs)).describe_topic()),
             None => {
-                let code = ErrorCode::UnknownTopicOrPartition;
+                let code = match TopicName::new(name) {
+                    Ok(_) => ErrorCode::UnknownTopicOrPartition,
+                    Err(_) => ErrorCode::InvalidTopicException,
+                };
                 Err((code, code.message().to_owned()))
             }
         },

@@ -28,7 +28,7 @@ use kabuki_protocol::messages::fetch::FetchRequest;
 use kabuki_runtime::{Context, Handler, NoReply, Recipient, Timer, Undelivered};
 use tokio::time::Instant;
 
-use super::fetch_answer::{answer, refusal, session_ask};
+use super::fetch_answer::{answer, failure, refusal, session_ask};
 use crate::actor::Session;
 use crate::messages::{FetchWaitDue, ReadAnswered, WatchEnded};
 use crate::ports::PartitionPort;
@@ -69,6 +69,7 @@ struct InFlight {
     ticket: Ticket,
     context: RequestContext,
     isolation: Isolation,
+    is_follower: bool,
     session: FetchContext,
     round: FetchRound,
     /// Who serves each partition, as known when it was last read.
@@ -131,7 +132,7 @@ impl Session {
             0 => Isolation::ReadUncommitted,
             1 => Isolation::ReadCommitted,
             _ => {
-                let answer = refusal(&context, ErrorCode::UnknownServerError);
+                let answer = failure(&context, ErrorCode::UnknownServerError, request);
                 self.pipeline.answer(ticket, answer);
                 return;
             }
@@ -160,16 +161,13 @@ impl Session {
             .partitions
             .iter()
             .map(|(_, ask)| bytes(ask.bytes_max));
-        let mut round = FetchRound::new(limits, partition_bytes.collect());
-        if is_follower {
-            // No replica of ours fetches over this protocol: whoever asks is not in the image (E17).
-            round.fail_all(ErrorCode::UnknownLeaderEpoch);
-        }
+        let round = FetchRound::new(limits, partition_bytes.collect());
         let targets = session.partitions.iter().map(|_| None).collect();
         self.fetch.current = Some(InFlight {
             ticket,
             context,
             isolation,
+            is_follower,
             session,
             round,
             targets,
@@ -239,7 +237,7 @@ impl Session {
         } in orders
         {
             let (key, ask) = &fetch.session.partitions[index];
-            let target = match self.target(key) {
+            let target = match self.target(key, fetch.is_follower) {
                 Ok(target) => target,
                 Err(failed) => {
                     fetch.targets[index] = None;
@@ -274,7 +272,7 @@ impl Session {
         self.fetch.current = Some(fetch);
     }
 
-    fn target(&mut self, key: &FetchKey) -> Result<Target, PartitionFetched> {
+    fn target(&mut self, key: &FetchKey, is_follower: bool) -> Result<Target, PartitionFetched> {
         let services = self.services.clone();
         let (route, unknown) = match &key.topic {
             FetchTopic::Name(name) => (
@@ -285,6 +283,14 @@ impl Session {
         };
         let route = route.ok_or(PartitionFetched::failed(unknown))?;
         let (topic, partition) = (route.topic.id, key.partition);
+        if is_follower && let Some(image) = route.topic.partition(partition) {
+            // No replica of ours fetches over this protocol: whoever asks holds none (E17).
+            let leader = Some((image.leader, image.leader_epoch));
+            return Err(PartitionFetched::Failed {
+                code: ErrorCode::NotLeaderOrFollower,
+                leader,
+            });
+        }
         match route.port(partition, &services) {
             Ok(port) => Ok(Target {
                 topic,

@@ -82,6 +82,38 @@ pub(super) fn refusal(context: &RequestContext, code: ErrorCode) -> Answer {
     })
 }
 
+/// The answer to a request that Kafka fails on: up to version 12 every partition has the code too.
+pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchRequest) -> Answer {
+    let failed = |partition: &FetchPartition| {
+        let (isolation, version) = (Isolation::ReadUncommitted, context.version);
+        let failed = PartitionFetched::failed(code);
+        partition_data(
+            partition.partition,
+            failed,
+            isolation,
+            version,
+            &mut HashMap::new(),
+        )
+    };
+    let responses = request
+        .topics
+        .into_iter()
+        .filter(|_| context.version < 13)
+        .map(|topic| {
+            let partitions = topic.partitions.iter().map(failed).collect();
+            FetchableTopicResponse {
+                topic: topic.topic,
+                topic_id: topic.topic_id,
+                partitions,
+            }
+        });
+    context.reply(&FetchResponse {
+        error_code: code.code(),
+        responses: responses.collect(),
+        ..FetchResponse::default()
+    })
+}
+
 /// The answer; its fetch session notes it, and leaves out what did not move (E12).
 pub(super) fn answer(
     context: &RequestContext,
@@ -219,11 +251,21 @@ fn partition_data(
                         leader_epoch: epoch.get(),
                     }
                 }),
-                aborted_transactions: None,
+                // So Kafka answers for what it does not know, and null for what it could not read.
+                aborted_transactions: is_unknown(code).then(Vec::new),
                 ..empty
             }
         }
     }
+}
+
+fn is_unknown(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::UnknownServerError
+    )
 }
 
 fn endpoints(

@@ -14,16 +14,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long an answer is held back at most: a disk that takes longer is told by the partition itself.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Waits until this node hosts every partition of the topic that it leads.
-pub(super) async fn wait_until_hosted(services: &SessionServices, topic: TopicId) {
+/// Waits until this node hosts every partition of these topics that it leads.
+pub(super) async fn wait_until_hosted(services: &SessionServices, topics: &[TopicId]) {
     wait_until(|| {
         let image = services.image();
-        let Some(topic) = image.topic_by_id(topic) else {
-            return true;
-        };
-        (0..).zip(&topic.partitions).all(|(index, partition)| {
-            partition.leader != services.node()
-                || services.partition(&topic.partition_id(index)).is_some()
+        let mut known = topics.iter().filter_map(|topic| image.topic_by_id(*topic));
+        known.all(|topic| {
+            (0..).zip(&topic.partitions).all(|(index, partition)| {
+                partition.leader != services.node()
+                    || services.partition(&topic.partition_id(index)).is_some()
+            })
         })
     })
     .await;

@@ -3,8 +3,10 @@
 //! Topics, this broker, and the defaults of all brokers (empty name). Each resource succeeds or fails
 //! as a whole and by itself. Source: rule A6; KIP-339.
 
+use kabuki_controller::catalogue::ConfigRefused;
 use kabuki_controller::messages::{
-    AlterConfigs, ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource,
+    AlterConfigs, AlterConfigsRefused, ConfigAction, ConfigAlteration, ConfigOperation,
+    ConfigResource,
 };
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::NodeId;
@@ -59,11 +61,19 @@ pub(super) async fn answer(
         Ok(outcomes) => {
             for (place, outcome) in places.into_iter().zip(outcomes) {
                 if let Err(refused) = outcome {
-                    fail(
-                        &mut responses[place],
-                        code_of(&refused),
-                        refused.to_string(),
-                    );
+                    let response = &mut responses[place];
+                    let is_broker = response.resource_type == resource::BROKER;
+                    let code = match (&refused, code_of(&refused)) {
+                        // Kafka checks brokers' values elsewhere than topics', with another code.
+                        (
+                            AlterConfigsRefused::InvalidConfig(
+                                ConfigRefused::ReadOnly { .. } | ConfigRefused::InvalidValue { .. },
+                            ),
+                            _,
+                        ) if is_broker => ErrorCode::InvalidRequest,
+                        (_, code) => code,
+                    };
+                    fail(response, code, refused.to_string());
                 }
             }
         }

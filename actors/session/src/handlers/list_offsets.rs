@@ -38,11 +38,18 @@ pub(super) async fn answer(request: ListOffsetsRequest, context: RequestContext)
     };
     let wait = wait(request.timeout_ms, &context);
     let duplicates = duplicates(&request);
+    // One that stands more than once is answered once, as by Kafka.
+    let mut answered = HashSet::new();
+    let mut is_due = |name: &str, index: i32| {
+        let key = (name.to_owned(), index);
+        !duplicates.contains(&key) || answered.insert(key)
+    };
     let mut routes = Routes::new(&context.services);
     let lookups = request.topics.into_iter().map(|topic| {
         let partitions: Vec<_> = topic
             .partitions
             .iter()
+            .filter(|asked| is_due(&topic.name, asked.partition_index))
             .map(|asked| {
                 let is_twice = duplicates.contains(&(topic.name.clone(), asked.partition_index));
                 look_up(
@@ -64,7 +71,8 @@ pub(super) async fn answer(request: ListOffsetsRequest, context: RequestContext)
         }
     });
     let lookups: Vec<_> = lookups.collect();
-    let topics = join_all(lookups).await;
+    let mut topics = join_all(lookups).await;
+    topics.retain(|topic| !topic.partitions.is_empty());
     context.reply(&ListOffsetsResponse {
         topics,
         ..ListOffsetsResponse::default()

@@ -52,12 +52,44 @@ const CREATE_WAIT: Duration = Duration::from_secs(2);
 
 /// Answers from the image, or creates what is missing first.
 pub(super) fn start(request: MetadataRequest, context: RequestContext) -> Started {
+    if let Some(code) = refused_as_a_whole(&request, context.version) {
+        return Started::Answered(refusal(&request, code, &context));
+    }
     let image = context.services.image();
     let missing = missing_topics(&request, &image, &context);
     if missing.is_empty() {
         return Started::Answered(answer(&request, &image, &[], &context));
     }
     Started::job(create_and_answer(request, missing, context))
+}
+
+/// Topics named in a way the version does not have (M2); what Kafka makes of no name at all is -1.
+fn refused_as_a_whole(request: &MetadataRequest, version: i16) -> Option<ErrorCode> {
+    let mut topics = request.topics.iter().flatten();
+    if version < 12 {
+        let is_strange =
+            |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
+        return topics.any(is_strange).then_some(ErrorCode::InvalidRequest);
+    }
+    let is_nameless =
+        |topic: &MetadataRequestTopic| topic.name.is_none() && topic.topic_id.is_zero();
+    topics
+        .any(is_nameless)
+        .then_some(ErrorCode::UnknownServerError)
+}
+
+fn refusal(request: &MetadataRequest, code: ErrorCode, context: &RequestContext) -> Answer {
+    let row = |topic: &MetadataRequestTopic| MetadataResponseTopic {
+        error_code: code.code(),
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    let topics = request.topics.iter().flatten().map(row).collect();
+    context.reply(&MetadataResponse {
+        topics,
+        ..MetadataResponse::default()
+    })
 }
 
 /// Names to create: asked for by name, legal, unknown, and creation allowed by client and node (M3).
@@ -110,10 +142,12 @@ async fn create_and_answer(
     })
     .await;
     let outcomes = created.unwrap_or_default();
+    let made: Vec<TopicId> = outcomes.iter().flatten().map(|topic| topic.id).collect();
+    hosting::wait_until_hosted(&services, &made).await;
     let mut refused = Vec::new();
     for (name, outcome) in missing.into_iter().zip(outcomes) {
         match outcome {
-            Ok(topic) => hosting::wait_until_hosted(&services, topic.id).await,
+            Ok(_) => {}
             Err(CreateTopicRefused::Exists { .. } | CreateTopicRefused::NotCommitted(_)) => {}
             Err(cause) => refused.push((name, code_of(&cause))),
         }
@@ -147,7 +181,7 @@ fn answer(
             .collect(),
         Some(asked) => asked
             .iter()
-            .map(|asked| match find(asked, image, version) {
+            .map(|asked| match find(asked, image) {
                 Ok(topic) => row(topic),
                 Err(code) => {
                     let of_asked = |(name, _): &&(String, _)| Some(name) == asked.name.as_ref();
@@ -155,7 +189,7 @@ fn answer(
                         .iter()
                         .find(of_asked)
                         .map_or(code, |(_, code)| *code);
-                    unknown_row(asked, code)
+                    unknown_row(asked, code, operations)
                 }
             })
             .collect(),
@@ -199,11 +233,7 @@ pub(super) fn controller_id(image: &MetadataImage, node: NodeId) -> i32 {
 fn find<'a>(
     asked: &MetadataRequestTopic,
     image: &'a MetadataImage,
-    version: i16,
 ) -> Result<&'a Arc<TopicImage>, ErrorCode> {
-    if version < 12 && (asked.name.is_none() || !asked.topic_id.is_zero()) {
-        return Err(ErrorCode::InvalidRequest);
-    }
     if !asked.topic_id.is_zero() {
         return image
             .topic_by_id(asked.topic_id)
@@ -219,8 +249,11 @@ fn find<'a>(
     image.topic(name).ok_or(unknown)
 }
 
-fn unknown_row(asked: &MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTopic {
-    // Version 10 and 11 have ids and no null name; what has no name there is named "".
+fn unknown_row(
+    asked: &MetadataRequestTopic,
+    code: ErrorCode,
+    operations: i32,
+) -> MetadataResponseTopic {
     let is_by_id = code == ErrorCode::UnknownTopicId;
     MetadataResponseTopic {
         error_code: code.code(),
@@ -233,6 +266,11 @@ fn unknown_row(asked: &MetadataRequestTopic, code: ErrorCode) -> MetadataRespons
             asked.topic_id
         } else {
             TopicId::ZERO
+        },
+        topic_authorized_operations: if is_by_id {
+            OPERATIONS_NOT_ASKED
+        } else {
+            operations
         },
         ..MetadataResponseTopic::default()
     }

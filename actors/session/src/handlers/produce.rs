@@ -24,7 +24,7 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
 use kabuki_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
-use kabuki_protocol::records::{RecordRefused, check_batch};
+use kabuki_protocol::records::{BatchHeader, RecordRefused, check_batch};
 use kabuki_runtime::{Context, Handler, NoReply, Timer, Undelivered};
 use tokio::time::Instant;
 
@@ -60,6 +60,8 @@ pub(crate) struct ProduceDesk {
 pub(crate) struct Waiting {
     pub(crate) context: RequestContext,
     pub(crate) acks: i16,
+    /// What keeps every batch of the request from being appended.
+    refusal: Option<ErrorCode>,
     pub(crate) topics: Vec<TopicPlaces>,
     /// One for each partition, in the order of the request.
     pub(crate) outcomes: Vec<PartitionProduceResponse>,
@@ -115,10 +117,18 @@ impl Session {
     ) {
         let topics = last_of_each(request.topic_data);
         let count = topics.iter().map(|topic| topic.partition_data.len()).sum();
+        // A transactional batch needs the id of its transaction, or nothing is appended at all (P1).
+        let refusal = match request.transactional_id {
+            None if topics.iter().any(is_transactional) => {
+                Some(ErrorCode::TransactionalIdAuthorizationFailed)
+            }
+            _ => None,
+        };
         let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let mut waiting = Waiting {
             context,
             acks: request.acks,
+            refusal,
             topics: Vec::with_capacity(topics.len()),
             outcomes: Vec::with_capacity(count),
             origins: Vec::with_capacity(count),
@@ -176,6 +186,10 @@ impl Session {
             };
             let id = route.as_ref().map_or(topic_id, |route| route.topic.id);
             waiting.origins.push((id, index));
+            if let Some(code) = waiting.refusal {
+                waiting.close(place, failed(index, code));
+                continue;
+            }
             let Some(route) = route else {
                 let unknown = match by_id {
                     true => ErrorCode::UnknownTopicId,
@@ -184,7 +198,7 @@ impl Session {
                 waiting.close(place, failed(index, unknown));
                 continue;
             };
-            if let Err(code) = check_request(waiting, route) {
+            if let Err(code) = check_topic(waiting, route) {
                 waiting.close(place, failed(index, code));
                 continue;
             }
@@ -280,8 +294,8 @@ impl Session {
     }
 }
 
-/// What the request as a whole, or its topic, forbids (P3, P7).
-fn check_request(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
+/// What forbids an append to a topic that is known (P3, P7).
+fn check_topic(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
     if !(-1..=1).contains(&waiting.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
@@ -289,6 +303,16 @@ fn check_request(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode>
         return Err(ErrorCode::InvalidTopicException);
     }
     Ok(())
+}
+
+fn is_transactional(topic: &TopicProduceData) -> bool {
+    let mut records = topic
+        .partition_data
+        .iter()
+        .flat_map(|partition| &partition.records);
+    records.any(|records| {
+        BatchHeader::parse(records).is_ok_and(|header| header.attributes.is_transactional())
+    })
 }
 
 fn unrouted_outcome(index: i32, unrouted: Unrouted, node: NodeId) -> PartitionProduceResponse {

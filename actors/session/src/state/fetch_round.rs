@@ -177,14 +177,6 @@ impl FetchRound {
         }
     }
 
-    /// Answers every partition alike, without a read.
-    pub(crate) fn fail_all(&mut self, code: ErrorCode) {
-        for progress in &mut self.progress {
-            *progress = Progress::Done(PartitionFetched::failed(code));
-        }
-        self.reading = 0;
-    }
-
     /// The partition has moved since it was read.
     pub(crate) fn moved(&mut self, index: usize) {
         if matches!(self.progress[index], Progress::Done(_)) {
