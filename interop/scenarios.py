@@ -4,6 +4,7 @@ A scenario takes a `Bench`, makes its own topics and raises when something is no
 `Mismatch`, or whatever the client raised. `Unsupported` leaves the cell empty.
 """
 
+import contextlib
 import dataclasses
 import time
 
@@ -36,7 +37,17 @@ class Bench:
         topic = self.topic(word)
         named = {name.replace("_", "."): value for name, value in configs.items()}
         self.steward.create(topic, partitions, named)
+        self.await_leader(topic)
         return topic
+
+    def await_leader(self, topic):
+        """Waits until the new topic can be read: neither Kafka nor Kabuki answers only then."""
+
+        def can_be_read():
+            with contextlib.suppress(ConnectionError):
+                return self.stored(topic) == []
+
+        until(f"{topic} readable", can_be_read)
 
     def stored(self, topic):
         return stored_batches(self.bootstrap, topic)
@@ -213,6 +224,7 @@ def deleted_topic(bench):
     check(is_unknown(bench.steward, topic), "consuming created the topic again")
 
     bench.steward.create(topic, 1, {})
+    bench.await_leader(topic)
     until("the new topic", lambda: has_partitions(bench.client, topic, 1))
     bench.client.produce(topic, sample(5, start=900))
     check_records(bench.client.consume(topic, BEGINNING, 5), sample(5, start=900))

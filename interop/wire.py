@@ -77,7 +77,7 @@ class Connection:
     def fetch(self, topic, partition, offset):
         """Asks Fetch v4 for up to 4 MiB; returns (high watermark, record bytes)."""
         name = topic.encode()
-        body = struct.pack(">iiiib", -1, 500, 1, 4 << 20, 0)
+        body = struct.pack(">iiiib", -1, 0, 0, 4 << 20, 0)
         body += struct.pack(">ih", 1, len(name)) + name
         body += struct.pack(">iiqi", 1, partition, offset, 4 << 20)
         answer = self.ask(FETCH, 4, body)

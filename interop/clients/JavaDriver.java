@@ -235,7 +235,7 @@ public final class JavaDriver {
 
     private static Map<String, String> strings(JsonNode object) {
         Map<String, String> values = new HashMap<>();
-        object.fields().forEachRemaining(entry -> values.put(entry.getKey(), entry.getValue().asText()));
+        object.properties().forEach(entry -> values.put(entry.getKey(), entry.getValue().asText()));
         return values;
     }
 
