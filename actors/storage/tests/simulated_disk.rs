@@ -219,7 +219,7 @@ async fn a_hung_job_makes_the_directory_slow_and_heals_after_it() {
     health.changed().await.unwrap();
     assert_eq!(*health.borrow_and_update(), DiskHealth::Slow);
     assert_eq!(disk.oldest_job_age(), Some(Duration::from_secs(5)));
-    assert!((&mut sync).now_or_pending().await.is_none());
+    assert!(sync.now_or_pending().await.is_none());
 
     fs.heal(rule);
     sync.await.unwrap().unwrap();
