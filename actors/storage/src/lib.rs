@@ -17,6 +17,12 @@
 //! 2. What was reported as synced survives a crash of the machine.
 //! 3. A job that panics ends alone: its pool thread serves the next job.
 //! 4. No job waits behind an unbounded queue; past the bound it is refused at once.
+//! 5. An append is in the log whole or not at all; offsets in a log only rise.
+//! 6. Opening a log never gives up a valid batch that was synced, nor one behind which another valid
+//!    one stands, unless pages before it were lost with the machine.
+//! 7. Indexes are hints: a damaged one costs time and is written again, it never gives a wrong answer.
+//! 8. Producers and epochs after an opening are those that the same batches gave when they were
+//!    appended.
 //!
 //! # Source
 //! Kafka's file formats (`storage/internals/log`, `server.common` checkpoints), KIP-112 (failed log

@@ -150,8 +150,10 @@ fn find_segments(
         });
         if is_orphan {
             let path = open.dir.join(&entry.name);
-            fs.remove_file(&path)
-                .map_err(LogFault::io("remove orphan index", &path))?;
+            let removed = fs
+                .remove_file(&path)
+                .map_err(LogFault::io("remove orphan index", &path));
+            LogFault::unless_refused(removed)?;
         }
     }
     Ok(found)
@@ -199,9 +201,9 @@ impl Recovery<'_> {
     /// Removes segments that a trim was to remove.
     fn drop_trimmed(&mut self, found: &mut Vec<Found>) -> Result<(), LogFault> {
         while found.len() > 1 && found[1].segment.base <= self.open.log_start {
-            remove_segment(self.fs, &self.open.dir, found[0].segment.base)?;
+            let removed = remove_segment(self.fs, &self.open.dir, found[0].segment.base);
+            self.report.leftovers += usize::from(LogFault::unless_refused(removed)?);
             found.remove(0);
-            self.report.leftovers += 1;
         }
         Ok(())
     }
@@ -429,10 +431,16 @@ impl Recovery<'_> {
             active = ActiveSegment::new(log_start, config.index_interval_bytes, *now_ms);
             log_end = log_start;
         }
+        let is_ahead = self
+            .epochs
+            .latest()
+            .is_some_and(|latest| latest.start > log_end);
+        let is_stored = stored.as_ref() == Some(&self.epochs) && !is_ahead;
         self.epochs.truncate_from_end(log_end);
         self.epochs.truncate_from_start(log_start);
-        if stored.as_ref() != Some(&self.epochs) {
-            store_epochs(self.fs, dir, &self.epochs)?;
+        // An epoch that got no record yet may stay in the file: the next leader replaces it.
+        if !is_stored {
+            LogFault::unless_refused(store_epochs(self.fs, dir, &self.epochs))?;
         }
         let segments: Vec<_> = sealed.iter().copied().chain([active.sealed()]).collect();
         let replayed = load_producers(self.fs, self.open, &segments, log_end)?;

@@ -153,39 +153,50 @@ pub(crate) fn write_tail(
         &entries.times,
     );
     let mut is_changed = false;
+    let mut is_written = true;
     for (kind, position, bytes) in [offsets, times] {
         let path = kind.path(dir, base);
-        let written = fs
+        let fault = LogFault::io("recover index", &path);
+        if has_end(fs, &path, position, bytes).map_err(fault)? {
+            continue;
+        }
+        let added = fs
             .open(&path, OpenMode::Create)
-            .and_then(|file| write_end(file.as_ref(), position, bytes));
-        is_changed |= written.map_err(LogFault::io("recover index", &path))?;
+            .and_then(|file| file.write_at(position, &[IoSlice::new(bytes)]))
+            .map_err(LogFault::io("recover index", &path));
+        is_changed = true;
+        is_written &= LogFault::unless_refused(added)?;
     }
-    tail.written();
+    // What could not be written goes on waiting for the next roll or flush.
+    if is_written {
+        tail.written();
+    }
     Ok(is_changed)
 }
 
-/// Makes `file` end with `bytes` at `position`, unless it does already.
+/// True if the file at `path` ends with `bytes` at `position`. If not, what stands there in their
+/// place is taken away.
 ///
-/// Where entries are taken away the file is synced at once: nothing else might sync it before its
-/// segment counts as settled, and a crash would bring entries back that name no batch. Entries that
-/// were only added may be lost again; the next opening adds them again.
-fn write_end(file: &dyn File, position: u64, bytes: &[u8]) -> io::Result<bool> {
+/// The file is synced then: nothing else might do it before its segment counts as settled, and a
+/// crash would bring entries back that name no batch. Entries that are only added may be lost again;
+/// the next opening adds them again.
+fn has_end(fs: &dyn FileSystem, path: &Path, position: u64, bytes: &[u8]) -> io::Result<bool> {
+    let file = match fs.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let length = position + bytes.len() as u64;
     let present_length = file.len()?;
     let mut present = vec![0; bytes.len()];
     let read = file.read_at(position, &mut present)?;
-    let is_extension = present_length <= length && bytes.starts_with(&present[..read]);
-    if is_extension && present_length == length {
-        return Ok(false);
-    }
-    if !bytes.is_empty() {
-        file.write_at(position, &[IoSlice::new(bytes)])?;
-    }
-    if !is_extension {
-        file.set_len(length)?;
+    if present_length > length || !bytes.starts_with(&present[..read]) {
+        let file = fs.open(path, OpenMode::ReadWrite)?;
+        file.set_len(position)?;
         file.sync_data()?;
+        return Ok(bytes.is_empty());
     }
-    Ok(true)
+    Ok(present_length == length)
 }
 
 /// Checks the indexes of a sealed segment by their lengths, and with `thorough` also by their last

@@ -34,8 +34,10 @@ pub(crate) fn clear(
     };
     let remove = |name: &str| {
         let path = dir.join(name);
-        fs.remove_file(&path)
-            .map_err(LogFault::io("remove leftover", &path))
+        let removed = fs
+            .remove_file(&path)
+            .map_err(LogFault::io("remove leftover", &path));
+        LogFault::unless_refused(removed).map(usize::from)
     };
     let mut cleared = 0;
     let first_cleaned = with_suffix(CLEANED_SUFFIX)
@@ -43,8 +45,7 @@ pub(crate) fn clear(
         .min();
     for suffix in [DELETED_SUFFIX, CLEANED_SUFFIX, TEMPORARY_SUFFIX] {
         for name in with_suffix(suffix) {
-            remove(name)?;
-            cleared += 1;
+            cleared += remove(name)?;
         }
     }
     let mut swaps = Vec::new();
@@ -52,12 +53,12 @@ pub(crate) fn clear(
         let Some(plain) = name.strip_suffix(SWAP_SUFFIX) else {
             continue;
         };
-        cleared += 1;
         match segment_base(plain) {
             Some(base) if first_cleaned.is_none_or(|cleaned| base < cleaned) => {
                 swaps.push((base, plain));
+                cleared += 1;
             }
-            _ => remove(name)?,
+            _ => cleared += remove(name)?,
         }
     }
     if !swaps.is_empty() {

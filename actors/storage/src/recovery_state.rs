@@ -109,15 +109,31 @@ pub(crate) fn load_producers(
             snapshot = Some(offset);
             break;
         }
-        fs.remove_file(&path)
-            .map_err(LogFault::io("remove snapshot", &path))?;
+        let removed = fs
+            .remove_file(&path)
+            .map_err(LogFault::io("remove snapshot", &path));
+        if offset <= log_end {
+            LogFault::unless_refused(removed)?;
+        } else {
+            // Were it to come back, it would speak for other batches once the log has grown past it.
+            removed.and_then(|()| {
+                fs.sync_dir(dir)
+                    .map_err(LogFault::io("remove snapshot", dir))
+            })?;
+        }
     }
     // An older one inside a segment was to be replaced by the newest.
-    let is_start = |offset: &Offset| segments.iter().any(|segment| segment.base == *offset);
+    let is_start = |offset: &Offset| {
+        segments
+            .binary_search_by_key(offset, |segment| segment.base)
+            .is_ok()
+    };
     for offset in offsets.into_iter().filter(|offset| !is_start(offset)) {
         let path = dir.join(snapshot_file_name(offset));
-        fs.remove_file(&path)
-            .map_err(LogFault::io("remove snapshot", &path))?;
+        let removed = fs
+            .remove_file(&path)
+            .map_err(LogFault::io("remove snapshot", &path));
+        LogFault::unless_refused(removed)?;
     }
     let from = snapshot.unwrap_or(Offset::ZERO);
     let mut batches = 0;

@@ -86,6 +86,16 @@ impl LogFault {
         }
     }
 
+    /// Lets a change pass that the disk refuses for now (full, read-only, not permitted) and that the
+    /// next opening makes up for: a log opens for readers on such a disk too. False if it was refused.
+    pub(crate) fn unless_refused(changed: Result<(), Self>) -> Result<bool, Self> {
+        match changed {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.class().is_degrading() => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// True if the file it was tried on is not there.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -49,8 +49,6 @@ pub struct ReadJob {
     /// Position in the first segment: the exact one, or one that is not past it.
     floor: u64,
     file: Option<Arc<dyn File>>,
-    /// Base of the active segment.
-    active: Offset,
 }
 
 /// Bytes read in the pool; [`Log::finish_read`] unwraps them and remembers where the reader stands.
@@ -122,9 +120,6 @@ impl Log {
             }
         }
         match done.file {
-            Some((base, file)) if base == self.active.base => {
-                self.files.active.log.get_or_insert(file);
-            }
             Some((base, file)) if base >= first => self.files.keep_reader(base, file),
             _ => {}
         }
@@ -169,23 +164,23 @@ impl Log {
             .map(|index| self.segment_at(index))
             .collect();
         let file = self.log_handle(segments[0].base);
-        let active = self.active.base;
         ReadJob {
             dir: self.dir.clone(),
             wanted,
             segments,
             floor,
             file,
-            active,
         }
     }
 
+    /// A handle to read the segment at `base`: the one that appends, or one that only reads.
     fn log_handle(&mut self, base: Offset) -> Option<Arc<dyn File>> {
-        if base == self.active.base {
-            self.files.active.log.clone()
-        } else {
-            self.files.reader(base)
+        if base == self.active.base
+            && let Some(log) = &self.files.active.log
+        {
+            return Some(log.clone());
         }
+        self.files.reader(base)
     }
 
     /// Reads from the page cache; `None` where that is not possible.
@@ -235,23 +230,16 @@ impl ReadJob {
             segments,
             floor,
             mut file,
-            active,
         } = self;
         let mut floor = floor;
         for segment in segments {
             let path = SegmentFile::Log.path(&dir, segment.base);
             let file = match file.take() {
                 Some(file) => file,
-                None => {
-                    // The handle may become the one that appends.
-                    let is_active = segment.base == active;
-                    let mode = if is_active {
-                        OpenMode::ReadWrite
-                    } else {
-                        OpenMode::Read
-                    };
-                    fs.open(&path, mode).map_err(LogFault::io("read", &path))?
-                }
+                // For reading only: a disk that refuses writes is still read.
+                None => fs
+                    .open(&path, OpenMode::Read)
+                    .map_err(LogFault::io("read", &path))?,
             };
             let floor = std::mem::take(&mut floor);
             let found = locate(fs, &dir, segment, file.as_ref(), floor, wanted.from)?;
