@@ -193,6 +193,13 @@ impl Scene {
         self.stage.registry().crash(&path).unwrap();
     }
 
+    /// As [`Scene::crash`], if it is on stage.
+    pub(crate) fn crash_if_up(&self) {
+        let path = ActorPath::new("/orders-0");
+        // Refused between two instances.
+        let _ = self.stage.registry().crash(&path);
+    }
+
     /// What the keeper was told so far.
     pub(crate) fn facts(&self) -> Vec<PartitionFact> {
         self.facts.lock().unwrap().clone()
