@@ -126,8 +126,7 @@ impl Connection {
     /// ```no_run
     /// use kabuki_client::{Connection, ConnectionOptions};
     ///
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let stream = tokio::net::TcpStream::connect("127.0.0.1:9092").await?;
+    /// # async fn example(stream: tokio::net::UnixStream) -> Result<(), kabuki_client::ClientError> {
     /// let connection = Connection::over(stream, "tunnel", &ConnectionOptions::default()).await?;
     /// # Ok(())
     /// # }
