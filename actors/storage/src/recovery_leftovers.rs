@@ -6,8 +6,9 @@ use std::path::Path;
 
 use kabuki_protocol::ids::Offset;
 
+use crate::dir_fault::REPLACEMENT_SUFFIX;
 use crate::file_system::{DirEntry, FileSystem, OpenMode};
-use crate::log::{HeaderWalk, LogFault, SegmentFile, TEMPORARY_SUFFIX, base_in_name};
+use crate::log::{HeaderWalk, LogFault, SegmentFile, base_in_name};
 
 /// Segments that are being written by compaction; incomplete.
 const CLEANED_SUFFIX: &str = ".cleaned";
@@ -43,7 +44,7 @@ pub(crate) fn clear(
     let first_cleaned = with_suffix(CLEANED_SUFFIX)
         .filter_map(|name| segment_base(name.strip_suffix(CLEANED_SUFFIX)?))
         .min();
-    for suffix in [DELETED_SUFFIX, CLEANED_SUFFIX, TEMPORARY_SUFFIX] {
+    for suffix in [DELETED_SUFFIX, CLEANED_SUFFIX, REPLACEMENT_SUFFIX] {
         for name in with_suffix(suffix) {
             cleared += remove(name)?;
         }

@@ -142,3 +142,50 @@ fn idle_logs_give_their_handles_back_and_read_on() {
         rig::bytes_of(&spec(30, 1).build())
     );
 }
+
+#[test]
+fn a_damaged_index_costs_time_and_never_a_wrong_answer() {
+    let rig = Rig::with_config(LogConfig {
+        segment_bytes: 8000,
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    });
+    let mut opened = rig.open();
+    for index in 0..60 {
+        rig.append(&mut opened, spec(index * 3, 3).build()).unwrap();
+    }
+    let end = rig.close(opened);
+    let indexes: Vec<_> = rig
+        .names()
+        .into_iter()
+        .filter(|name| name.ends_with(".index"))
+        .collect();
+    type Damage = fn(&mut [u8]);
+    let damages: [Damage; 4] = [
+        |bytes| bytes.fill(0),
+        |bytes| bytes.fill(0x33),
+        |bytes| bytes.reverse(),
+        // Entries that rise, but lead past their batches and into the middle of others.
+        |bytes| {
+            bytes
+                .iter_mut()
+                .skip(7)
+                .step_by(8)
+                .for_each(|byte| *byte = byte.wrapping_add(77))
+        },
+    ];
+    for damage in damages {
+        let recovered = rig.recover(end).unwrap();
+        let mut opened: rig::Opened = recovered.into();
+        for name in &indexes {
+            let mut content = rig.content(name);
+            damage(&mut content);
+            rig.write(name, &content);
+        }
+        for from in 0..end {
+            let bytes = rig.read(&mut opened.log, from, end, 1, true);
+            assert_eq!(spans(&bytes), [(from / 3 * 3, from / 3 * 3 + 2)]);
+            opened.log.release_files();
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub use timestamps::{TimestampJob, TimestampOffset};
 
 pub(crate) use directory::{METADATA_FILE, parse_metadata, write_metadata};
 pub(crate) use lookup::locate;
-pub(crate) use replace::{TEMPORARY_SUFFIX, replace_file};
+pub(crate) use replace::replace_file;
 pub(crate) use roll::create_segment_files;
 pub(crate) use segment::{ActiveSegment, SealedSegment, SegmentFile, base_in_name};
 pub(crate) use shorten::remove_segment;

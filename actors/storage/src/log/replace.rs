@@ -4,10 +4,8 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use super::fault::LogFault;
+use crate::dir_fault::REPLACEMENT_SUFFIX;
 use crate::file_system::{FileSystem, OpenMode};
-
-/// Suffix of files being written; what is left of them is removed when the log is opened.
-pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// Writes `content` beside the file, syncs it and renames it over `name`. The caller syncs the
 /// directory where the new name must survive a crash.
@@ -17,7 +15,7 @@ pub(crate) fn replace_file(
     name: &str,
     content: &[u8],
 ) -> Result<(), LogFault> {
-    let temporary = dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+    let temporary = dir.join(format!("{name}{REPLACEMENT_SUFFIX}"));
     let write = || {
         let file = fs.open(&temporary, OpenMode::Create)?;
         file.set_len(0)?;
