@@ -34,7 +34,7 @@ const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// Reads of one wake-up before the answers to what was read, and others on the arbiter, get a turn.
 const READS_PER_WAKE_MAX: usize = 16;
 
-/// A client that takes nothing of its answers for so long is closed once the memory is spent.
+/// A client that takes nothing of its answers for so long is closed once the memory gets tight.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// An accepted connection on its way to the arbiter of its session.
@@ -79,7 +79,7 @@ pub struct Session {
     /// The socket was not asked for more because there was no room; to be asked once there is.
     is_read_paused: bool,
     requests_seen: u64,
-    client_id: String,
+    client_id: Arc<str>,
 }
 
 impl Session {
@@ -113,7 +113,7 @@ impl Session {
             last_active: Instant::now(),
             is_read_paused: false,
             requests_seen: 0,
-            client_id: String::new(),
+            client_id: "".into(),
         }
     }
 
@@ -244,9 +244,10 @@ impl Session {
     fn start(&mut self, ticket: Ticket, received: Received, cx: &mut Context<Self>) {
         self.routes.refresh(&self.services);
         let header = &received.header;
-        let client_id = header.client_id.clone().unwrap_or_default();
-        if self.client_id != client_id {
-            self.client_id.clone_from(&client_id);
+        let client_id = header.client_id.as_deref().unwrap_or_default();
+        // Nearly every client keeps its name, so the text is shared by all its requests.
+        if *self.client_id != *client_id {
+            self.client_id = client_id.into();
         }
         let context = RequestContext {
             services: self.services.clone(),
@@ -254,7 +255,7 @@ impl Session {
             peer: self.peer,
             version: header.api_version,
             correlation_id: header.correlation_id,
-            client_id,
+            client_id: self.client_id.clone(),
         };
         match handlers::start(received, &context) {
             Ok(Started::Answered(answer)) => self.pipeline.answer(ticket, answer),
@@ -286,7 +287,7 @@ impl Session {
                 Answer::Nothing => {}
                 Answer::Close { cause } => {
                     slog::info!(cx.log(), "connection closed"; "peer" => %self.peer,
-                        "client_id" => &self.client_id, "cause" => cause);
+                        "client_id" => &*self.client_id, "cause" => cause);
                     self.course = Course::Closing;
                 }
             }
@@ -434,9 +435,9 @@ impl Handler<IdleCheckDue> for Session {
         let is_client_due = self.socket.as_ref().is_some_and(|socket| {
             socket.unsent_bytes() > 0 || (socket.unread_bytes() > 0 && self.pipeline.is_empty())
         });
-        if is_client_due && idle >= STALL_MAX && self.share.is_budget_spent() {
+        if is_client_due && idle >= STALL_MAX && self.share.is_budget_tight() {
             slog::warn!(cx.log(), "connection closed"; "peer" => %self.peer,
-                "cause" => "client does not move while the memory is spent");
+                "cause" => "client does not move while the memory is tight");
             cx.stop();
             return;
         }

@@ -9,6 +9,9 @@ use std::task::Waker;
 /// administration, so that those go on while producers and consumers wait.
 const KEPT_SHARE_BYTES: usize = 64 * 1024;
 
+/// The budget is tight when less than one in so many parts of it is left.
+const TIGHT_PARTS: usize = 4;
+
 /// No connection may exceed the budget now.
 const NOBODY: u64 = 0;
 
@@ -128,9 +131,9 @@ impl MemoryShare {
         }
     }
 
-    /// Whether the budget is spent, so that a client that does not move costs the others.
-    pub(crate) fn is_budget_spent(&self) -> bool {
-        self.budget.free_bytes() == 0
+    /// Whether so much of the budget is in use that a client that does not move costs the others.
+    pub(crate) fn is_budget_tight(&self) -> bool {
+        self.budget.free_bytes() <= self.budget.bytes_max / TIGHT_PARTS
     }
 
     fn overdraw(&self) -> bool {

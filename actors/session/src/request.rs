@@ -82,7 +82,7 @@ pub(crate) struct RequestContext {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     /// Null is taken for the empty text (F7).
-    pub(crate) client_id: String,
+    pub(crate) client_id: Arc<str>,
 }
 
 impl RequestContext {

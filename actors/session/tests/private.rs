@@ -17,10 +17,10 @@ async fn ask<R: PrivateRequest>(
     client: &mut Client,
     request: &R,
 ) -> Result<R::Answer, PrivateRefused> {
-    let frame = encode_private_request(77, None, request).unwrap();
+    let frame = encode_private_request(77, None, request).expect("a sound request");
     client.send_bytes(&frame.to_bytes()).await;
     let answer = client.next_frame().await.expect("answered");
-    let (header, answer) = decode_private_answer::<R>(answer).unwrap();
+    let (header, answer) = decode_private_answer::<R>(answer).expect("a sound answer");
     assert_eq!(header.correlation_id, 77);
     answer
 }

@@ -104,28 +104,31 @@ fn start_kafka(
     received: Received,
     context: &RequestContext,
 ) -> Result<Started, DecodeError> {
-    let owned = context.clone();
+    let owned = || context.clone();
     Ok(match api {
         ApiKey::Produce => Started::Produce(received.decode()?),
         ApiKey::Fetch => Started::Fetch(received.decode()?),
-        ApiKey::ListOffsets => Started::job(list_offsets::answer(received.decode()?, owned)),
-        ApiKey::Metadata => metadata::start(received.decode()?, owned),
+        ApiKey::ListOffsets => Started::job(list_offsets::answer(received.decode()?, owned())),
+        ApiKey::Metadata => metadata::start(received.decode()?, owned()),
         ApiKey::FindCoordinator => find_coordinator::answer(received.decode()?, context),
         ApiKey::ApiVersions => api_versions::answer(&received.decode()?, context),
-        ApiKey::CreateTopics => Started::job(create_topics::answer(received.decode()?, owned)),
-        ApiKey::DeleteTopics => Started::job(delete_topics::answer(received.decode()?, owned)),
-        ApiKey::DeleteRecords => Started::job(delete_records::answer(received.decode()?, owned)),
-        ApiKey::InitProducerId => Started::job(init_producer_id::answer(received.decode()?, owned)),
+        ApiKey::CreateTopics => Started::job(create_topics::answer(received.decode()?, owned())),
+        ApiKey::DeleteTopics => Started::job(delete_topics::answer(received.decode()?, owned())),
+        ApiKey::DeleteRecords => Started::job(delete_records::answer(received.decode()?, owned())),
+        ApiKey::InitProducerId => {
+            Started::job(init_producer_id::answer(received.decode()?, owned()))
+        }
         ApiKey::OffsetForLeaderEpoch => {
-            Started::job(offset_for_leader_epoch::answer(received.decode()?, owned))
+            Started::job(offset_for_leader_epoch::answer(received.decode()?, owned()))
         }
         ApiKey::DescribeConfigs => describe_configs::answer(&received.decode()?, context),
         ApiKey::CreatePartitions => {
-            Started::job(create_partitions::answer(received.decode()?, owned))
+            Started::job(create_partitions::answer(received.decode()?, owned()))
         }
-        ApiKey::IncrementalAlterConfigs => {
-            Started::job(incremental_alter_configs::answer(received.decode()?, owned))
-        }
+        ApiKey::IncrementalAlterConfigs => Started::job(incremental_alter_configs::answer(
+            received.decode()?,
+            owned(),
+        )),
         ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
     })
 }

@@ -299,7 +299,7 @@ fn check_topic(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
     if !(-1..=1).contains(&waiting.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
-    if route.topic.is_internal() && waiting.context.client_id != ADMIN_CLIENT_ID {
+    if route.topic.is_internal() && *waiting.context.client_id != *ADMIN_CLIENT_ID {
         return Err(ErrorCode::InvalidTopicException);
     }
     Ok(())

@@ -192,12 +192,14 @@ mod tests {
     }
 
     type Tickets = &'static [Ticket];
+    /// Answered, then started.
+    type Rounds = &'static [(Tickets, Tickets)];
 
     #[test]
     fn requests_start_by_the_overlap_rule() {
         // Requests in order; then rounds of "answer these tickets" -> "these start".
         #[rustfmt::skip]
-        let table: &[(&str, Tickets, &[(Tickets, Tickets)])] = &[
+        let table: &[(&str, Tickets, Rounds)] = &[
             ("PPP",   &[0, 1, 2], &[]),
             ("PPFP",  &[0, 1],    &[(&[0], &[]), (&[1], &[2]), (&[2], &[3])]),
             ("FPP",   &[0],       &[(&[0], &[1, 2])]),

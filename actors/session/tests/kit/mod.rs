@@ -14,7 +14,6 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{Endpoint, ImageWatch};
 use kabuki_controller::messages::{CreateTopics, DeleteTopics, NewTopic, RegisterBroker, TopicRef};
 use kabuki_controller::{Controller, ControllerSpec};
-use kabuki_partition::AppendRefused;
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, TopicId};
 use kabuki_runtime::{ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Supervisor};
 use kabuki_session::{
@@ -226,9 +225,11 @@ pub(crate) async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// Any refusal of a partition that says "not the leader".
-pub(crate) fn not_leader() -> AppendRefused {
-    AppendRefused::NotLeader {
-        leader_epoch: LeaderEpoch(0),
+/// Lets `duration` of virtual time pass in small steps, so that everybody acts in between.
+pub(crate) async fn later(duration: Duration) {
+    let until = Instant::now() + duration;
+    while Instant::now() < until {
+        tokio::time::advance(Duration::from_millis(250)).await;
+        tokio::task::yield_now().await;
     }
 }
