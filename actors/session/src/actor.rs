@@ -286,8 +286,10 @@ impl Session {
                 }
                 Answer::Nothing => {}
                 Answer::Close { cause } => {
-                    slog::info!(cx.log(), "connection closed"; "peer" => %self.peer,
-                        "client_id" => &*self.client_id, "cause" => cause);
+                    if self.course == Course::Open {
+                        slog::info!(cx.log(), "connection closed"; "peer" => %self.peer,
+                            "client_id" => &*self.client_id, "cause" => cause);
+                    }
                     self.course = Course::Closing;
                 }
             }
