@@ -36,7 +36,7 @@ async fn restarts(admin: &Admin) -> BTreeMap<String, u64> {
         .into_iter()
         .filter(|actor| actor.path.contains("/orders-"));
     partitions
-        .map(|actor| (actor.path, u64::from(actor.restarts)))
+        .map(|actor| (actor.path, actor.restarts))
         .collect()
 }
 

@@ -16,17 +16,17 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Long enough for anything that works at all on a loaded machine; only a failure waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Data directory, port and settings of a node that may run or not.
-pub struct NodeHome {
+pub(crate) struct NodeHome {
     directory: TempDir,
     overrides: Vec<String>,
     port: Cell<u16>,
 }
 
 impl NodeHome {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder");
         Self {
             directory,
@@ -36,18 +36,18 @@ impl NodeHome {
     }
 
     /// Adds `key=value` to what the node is started with.
-    pub fn with(mut self, setting: &str) -> Self {
+    pub(crate) fn with(mut self, setting: &str) -> Self {
         self.overrides.push(setting.to_owned());
         self
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// Starts the node and waits until it says that it is ready.
-    pub fn start(&self) -> Node {
+    pub(crate) fn start(&self) -> Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kabuki"));
         let listener = format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port.get());
         command.args(["start", "--override", &listener]);
@@ -74,7 +74,7 @@ impl NodeHome {
     }
 
     /// What the node has written to standard error since its last start.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 }
@@ -85,30 +85,30 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 }
 
 /// A running node; killed when dropped.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     address: SocketAddr,
 }
 
 impl Node {
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// A client of this node.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let options = ClientOptions::at(&self.address.to_string());
         Client::connect(options).await.expect("the node answers")
     }
 
     /// SIGKILL: what a crash of the process leaves.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process is ours");
         self.child.wait().expect("the process is ours");
     }
 
     /// SIGTERM, and the exit status after an ordered stop.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
         self.child.wait().expect("the process is ours")
@@ -124,7 +124,7 @@ impl Drop for Node {
 }
 
 /// Reads one partition from its beginning until `count` records were seen.
-pub async fn read_records(
+pub(crate) async fn read_records(
     client: &Client,
     topic: &str,
     partition: i32,
@@ -154,7 +154,7 @@ pub async fn read_records(
 }
 
 /// Value of a record as text.
-pub fn text(record: &ConsumedRecord) -> String {
+pub(crate) fn text(record: &ConsumedRecord) -> String {
     let value = record.value.as_deref().unwrap_or_default();
     String::from_utf8(value.to_vec()).expect("the test wrote text")
 }
