@@ -1,5 +1,6 @@
 //! The `kabuki` binary: one command line for nodes, clients and operators.
 
+mod bench;
 mod cli;
 mod config;
 mod identity;
@@ -23,22 +24,26 @@ enum Command {
     Start(start::StartArgs),
     #[command(flatten)]
     Client(cli::Command),
+    /// Measures throughput and latency of any Kafka-compatible broker
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 fn main() {
     let code = match Arguments::parse().command {
         Command::Start(args) => start::run(&args),
-        Command::Client(command) => run_client(command),
+        Command::Client(command) => run_client(cli::run(command)),
+        Command::Bench(command) => run_client(bench::run(command)),
     };
     std::process::exit(code);
 }
 
-fn run_client(command: cli::Command) -> i32 {
+fn run_client(work: impl Future<Output = i32>) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(command)),
+        Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("kabuki: cannot start an event loop: {error}");
             1
