@@ -14,7 +14,7 @@ mod sync;
 
 use std::sync::Arc;
 
-use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Actor, Context, Fault, Handler, ReplyPort, Timer};
 use kabuki_storage::Log;
 
@@ -240,6 +240,13 @@ impl Partition {
         } else {
             PartitionPhase::Following
         }
+    }
+
+    /// The topic whose partition this is, if `asked` is another one: a sender that found this actor
+    /// by the name of a topic that was deleted and created again must not be served.
+    fn foreign_to(&self, asked: TopicId) -> Option<TopicId> {
+        let hosted = self.spec.topic_id;
+        (asked != hosted).then_some(hosted)
     }
 
     /// True while nothing keeps appends waiting.

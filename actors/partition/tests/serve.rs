@@ -5,7 +5,7 @@ mod scene;
 use std::time::Duration;
 
 use kabuki_partition::*;
-use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{NoReply, testing};
 use kabuki_storage::FileSystem;
 use kabuki_storage::sim_fs::{FaultRule, Operation};
@@ -366,6 +366,74 @@ fn idle_partitions_set_no_timer() {
             before[0].messages, after[0].messages,
             "an hour passed without a message"
         );
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn who_means_a_deleted_topic_of_the_same_name_is_refused() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        let (asked, hosted) = (TopicId([8; 16]), topic_id());
+        let partition = &scene.partition;
+        let leader_epoch = LeaderEpoch::NONE;
+        let current_leader_epoch = LeaderEpoch::NONE;
+
+        let append = |reply| AppendRecords {
+            topic_id: asked,
+            batch: plain(0, 1),
+            required_acks: RequiredAcks::All,
+            reply,
+        };
+        let refused = partition.ask_with(DEADLINE, append).await.unwrap();
+        assert_eq!(refused, Err(AppendRefused::ForeignTopic { asked, hosted }));
+        let read = |reply| ReadRecords {
+            topic_id: asked,
+            fetch_offset: Offset(0),
+            bytes_max: 1,
+            must_return_one: true,
+            current_leader_epoch,
+            last_fetched_epoch: LeaderEpoch::NONE,
+            isolation: Isolation::ReadUncommitted,
+            reply,
+        };
+        let refused = partition.ask_with(DEADLINE, read).await.unwrap();
+        assert_eq!(refused, Err(ReadRefused::ForeignTopic { asked, hosted }));
+        let find = |reply| FindOffset {
+            topic_id: asked,
+            target: OffsetTarget::Latest,
+            isolation: Isolation::ReadUncommitted,
+            current_leader_epoch,
+            reply,
+        };
+        let refused = partition.ask_with(DEADLINE, find).await.unwrap();
+        assert_eq!(refused, Err(FindRefused::ForeignTopic { asked, hosted }));
+        let find = |reply| FindEpochEnd {
+            topic_id: asked,
+            current_leader_epoch,
+            leader_epoch,
+            reply,
+        };
+        let refused = partition.ask_with(DEADLINE, find).await.unwrap();
+        assert_eq!(refused, Err(FindRefused::ForeignTopic { asked, hosted }));
+        let trim = |reply| TrimLog {
+            topic_id: asked,
+            before: Offset(1),
+            reply,
+        };
+        let refused = partition.ask_with(DEADLINE, trim).await.unwrap();
+        assert_eq!(refused, Err(TrimRefused::ForeignTopic { asked, hosted }));
+        let watch = |reply| WatchPartition {
+            topic_id: asked,
+            watcher: WatcherId(1),
+            after: Offset(1),
+            reply,
+        };
+        let moved = partition.ask_with(DEADLINE, watch).await.unwrap();
+        assert_eq!(moved, PartitionMoved::Removed);
+
+        assert_eq!(scene.read_all().await, [(0, "0".to_owned())]);
         scene.stop().await;
     });
 }

@@ -29,6 +29,8 @@ impl From<&AppendRefused> for ProduceFailure {
         };
         let with = |code, log_start: Offset| Self { code, log_start };
         match *refused {
+            // For requests that name topics by id, `produce` answers 100 instead.
+            AppendRefused::ForeignTopic { .. } => without(ErrorCode::UnknownTopicOrPartition),
             AppendRefused::NotLeader { .. } => without(ErrorCode::NotLeaderOrFollower),
             AppendRefused::OutOfOrderSequence { log_start, .. } => {
                 with(ErrorCode::OutOfOrderSequenceNumber, log_start)
@@ -121,6 +123,8 @@ pub(crate) fn code_of(refusal: impl Into<ErrorCodeOf>) -> ErrorCode {
 impl From<&ReadRefused> for ErrorCodeOf {
     fn from(refused: &ReadRefused) -> Self {
         Self(match refused {
+            // For requests that name topics, `fetch` answers 3 instead (E10).
+            ReadRefused::ForeignTopic { .. } => ErrorCode::InconsistentTopicId,
             ReadRefused::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
             ReadRefused::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             ReadRefused::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
@@ -133,6 +137,7 @@ impl From<&ReadRefused> for ErrorCodeOf {
 impl From<&FindRefused> for ErrorCodeOf {
     fn from(refused: &FindRefused) -> Self {
         Self(match refused {
+            FindRefused::ForeignTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             FindRefused::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
             FindRefused::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             FindRefused::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
@@ -145,6 +150,7 @@ impl From<&FindRefused> for ErrorCodeOf {
 impl From<&TrimRefused> for ErrorCodeOf {
     fn from(refused: &TrimRefused) -> Self {
         Self(match refused {
+            TrimRefused::ForeignTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             TrimRefused::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
             TrimRefused::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             TrimRefused::Storage { .. } => ErrorCode::KafkaStorageError,

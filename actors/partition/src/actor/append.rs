@@ -23,7 +23,15 @@ own_message! {
 impl Handler<AppendRecords> for Partition {
     fn handle(&mut self, append: AppendRecords, _: &mut Context<Self>) {
         // With one replica what is written here is committed: `Leader` and `All` are the same.
-        let AppendRecords { batch, reply, .. } = append;
+        let AppendRecords {
+            topic_id: asked,
+            batch,
+            reply,
+            ..
+        } = append;
+        if let Some(hosted) = self.foreign_to(asked) {
+            return reply.send(Err(AppendRefused::ForeignTopic { asked, hosted }));
+        }
         // Data messages are held until the log is open, and refused once it is closing.
         let Some(open) = &mut self.open else {
             return reply.refuse(kabuki_runtime::Undelivered::Restarting);

@@ -68,6 +68,11 @@ own_message! {
 
 impl Handler<ReadRecords> for Partition {
     fn handle(&mut self, read: ReadRecords, cx: &mut Context<Self>) {
+        let asked = read.topic_id;
+        if let Some(hosted) = self.foreign_to(asked) {
+            let why = ReadRefused::ForeignTopic { asked, hosted };
+            return read.reply.send(Err(why));
+        }
         let Some(open) = &mut self.open else {
             return read.reply.refuse(Undelivered::Restarting);
         };
@@ -119,6 +124,11 @@ impl Handler<ReadRecords> for Partition {
 
 impl Handler<FindOffset> for Partition {
     fn handle(&mut self, find: FindOffset, cx: &mut Context<Self>) {
+        let asked = find.topic_id;
+        if let Some(hosted) = self.foreign_to(asked) {
+            let why = FindRefused::ForeignTopic { asked, hosted };
+            return find.reply.send(Err(why));
+        }
         let Some(open) = &mut self.open else {
             return find.reply.refuse(Undelivered::Restarting);
         };
@@ -127,6 +137,7 @@ impl Handler<FindOffset> for Partition {
             isolation,
             current_leader_epoch,
             reply,
+            ..
         } = find;
         let job = match open.state.find(target, isolation, current_leader_epoch) {
             Err(why) => return reply.send(Err(why)),
@@ -149,6 +160,11 @@ impl Handler<FindOffset> for Partition {
 
 impl Handler<FindEpochEnd> for Partition {
     fn handle(&mut self, find: FindEpochEnd, _: &mut Context<Self>) {
+        let asked = find.topic_id;
+        if let Some(hosted) = self.foreign_to(asked) {
+            let why = FindRefused::ForeignTopic { asked, hosted };
+            return find.reply.send(Err(why));
+        }
         let Some(open) = &self.open else {
             return find.reply.refuse(Undelivered::Restarting);
         };
@@ -162,10 +178,14 @@ impl Handler<FindEpochEnd> for Partition {
 impl Handler<WatchPartition> for Partition {
     fn handle(&mut self, watch: WatchPartition, _: &mut Context<Self>) {
         let WatchPartition {
+            topic_id,
             watcher,
             after,
             reply,
         } = watch;
+        if self.foreign_to(topic_id).is_some() {
+            return reply.send(PartitionMoved::Removed);
+        }
         let Some(open) = &mut self.open else {
             return reply.refuse(Undelivered::Restarting);
         };

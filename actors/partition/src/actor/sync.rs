@@ -49,7 +49,14 @@ tick! {
 
 impl Handler<TrimLog> for Partition {
     fn handle(&mut self, trim: TrimLog, _: &mut Context<Self>) {
-        let TrimLog { before, reply } = trim;
+        let TrimLog {
+            topic_id: asked,
+            before,
+            reply,
+        } = trim;
+        if let Some(hosted) = self.foreign_to(asked) {
+            return reply.send(Err(TrimRefused::ForeignTopic { asked, hosted }));
+        }
         let Some(open) = &mut self.open else {
             return reply.refuse(Undelivered::Restarting);
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kabuki_protocol::ids::{LeaderEpoch, Offset, ProducerId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, ProducerId, TopicId};
 use kabuki_protocol::records::CheckedBatch;
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
@@ -25,6 +25,8 @@ pub enum RequiredAcks {
 /// that the batch may have been written; `NoReply::NotDone` and every refusal mean that it was not.
 /// Source: rules P5, P13, I1 to I9 and V17. Sent by the session.
 pub struct AppendRecords {
+    /// The topic the sender means; a partition of another topic with the same name refuses.
+    pub topic_id: TopicId,
     /// The batch, complete and validated; base offset and leader epoch are still the client's.
     pub batch: CheckedBatch,
     /// When to answer.
@@ -76,6 +78,15 @@ pub struct RecordsAppended {
 /// Why a batch was not written. None of its bytes are in the log (code 56 of rule V17 is allowed).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendRefused {
+    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
+    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
+    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
+    ForeignTopic {
+        /// Id of the topic that was meant.
+        asked: TopicId,
+        /// Id of the topic whose partition this is.
+        hosted: TopicId,
+    },
     /// This replica does not lead. Kafka: 6, `log_start_offset` -1.
     #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
     NotLeader {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
 /// Which records a reader may see.
@@ -20,6 +20,8 @@ pub enum Isolation {
 ///
 /// Source: rules E3 to E9 and V3. Sent by the session.
 pub struct ReadRecords {
+    /// The topic the sender means; a partition of another topic with the same name refuses.
+    pub topic_id: TopicId,
     /// First offset wanted; the first batch may begin before it.
     pub fetch_offset: Offset,
     /// Most bytes to return; 0 is allowed.
@@ -75,6 +77,15 @@ pub struct RecordsRead {
 /// Why a read was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadRefused {
+    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
+    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
+    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
+    ForeignTopic {
+        /// Id of the topic that was meant.
+        asked: TopicId,
+        /// Id of the topic whose partition this is.
+        hosted: TopicId,
+    },
     /// This replica does not lead. Kafka: 6.
     #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
     NotLeader {
@@ -130,6 +141,8 @@ pub struct WatcherId(pub u64);
 /// A port that comes back without an answer (crash, stop) is to be treated as `Changed`.
 /// Source: rule E1. Sent by the session with a parked fetch.
 pub struct WatchPartition {
+    /// The topic the sender means; in a partition of another topic it is `Removed` at once.
+    pub topic_id: TopicId,
     /// Who waits.
     pub watcher: WatcherId,
     /// Tell when the high watermark is greater than this offset.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
 use super::Isolation;
@@ -28,6 +28,8 @@ pub enum OffsetTarget {
 
 /// Looks up one offset. Source: rules L1 to L4. Sent by the session.
 pub struct FindOffset {
+    /// The topic the sender means; a partition of another topic with the same name refuses.
+    pub topic_id: TopicId,
     /// What to look for.
     pub target: OffsetTarget,
     /// Which records may be seen.
@@ -77,6 +79,15 @@ impl OffsetFound {
 /// Why a look-up was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindRefused {
+    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
+    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
+    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
+    ForeignTopic {
+        /// Id of the topic that was meant.
+        asked: TopicId,
+        /// Id of the topic whose partition this is.
+        hosted: TopicId,
+    },
     /// This replica does not lead. Kafka: 6.
     #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
     NotLeader {
@@ -118,6 +129,8 @@ pub enum FindRefused {
 
 /// Finds the end of an epoch. Source: rule L5. Sent by the session.
 pub struct FindEpochEnd {
+    /// The topic the sender means; a partition of another topic with the same name refuses.
+    pub topic_id: TopicId,
     /// Leader epoch the asker knows, -1 for no check (rule E8).
     pub current_leader_epoch: LeaderEpoch,
     /// Epoch whose end is wanted.
@@ -157,6 +170,8 @@ pub struct EpochEnd {
 /// Whether the topic allows it at all (compact only: 44, internal: 17) is the session's to check.
 /// Source: KIP-107, rule L6. Sent by the session and by retention.
 pub struct TrimLog {
+    /// The topic the sender means; a partition of another topic with the same name refuses.
+    pub topic_id: TopicId,
     /// First offset to keep; -1 stands for the high watermark.
     pub before: Offset,
     /// Gets the answer.
@@ -189,6 +204,15 @@ pub struct LogTrimmed {
 /// Why the log was not trimmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrimRefused {
+    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
+    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
+    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
+    ForeignTopic {
+        /// Id of the topic that was meant.
+        asked: TopicId,
+        /// Id of the topic whose partition this is.
+        hosted: TopicId,
+    },
     /// This replica does not lead. Kafka: 6.
     #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
     NotLeader {

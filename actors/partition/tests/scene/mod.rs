@@ -100,7 +100,7 @@ fn id() -> PartitionId {
     PartitionId::new(TopicName::new("orders").unwrap(), 0)
 }
 
-fn topic_id() -> TopicId {
+pub(crate) fn topic_id() -> TopicId {
     TopicId([7; 16])
 }
 
@@ -222,6 +222,7 @@ impl Scene {
     ) -> Reply<Result<RecordsAppended, AppendRefused>> {
         let (port, reply) = reply_channel();
         let append = AppendRecords {
+            topic_id: topic_id(),
             batch,
             required_acks: RequiredAcks::All,
             reply: port,
@@ -237,6 +238,7 @@ impl Scene {
         let required_acks = RequiredAcks::All;
         self.partition
             .ask_with(DEADLINE, |reply| AppendRecords {
+                topic_id: topic_id(),
                 batch,
                 required_acks,
                 reply,
@@ -259,6 +261,7 @@ impl Scene {
         bytes_max: usize,
     ) -> Result<RecordsRead, ReadRefused> {
         let read = |reply| ReadRecords {
+            topic_id: topic_id(),
             fetch_offset: Offset(fetch_offset),
             bytes_max,
             must_return_one: true,
@@ -289,6 +292,7 @@ impl Scene {
     pub(crate) fn watch(&self, watcher: u64, after: i64) -> Reply<PartitionMoved> {
         let (port, reply) = reply_channel();
         let watch = WatchPartition {
+            topic_id: topic_id(),
             watcher: WatcherId(watcher),
             after: Offset(after),
             reply: port,
@@ -300,13 +304,18 @@ impl Scene {
     /// Trims the log.
     pub(crate) async fn trim(&self, before: i64) -> Result<LogTrimmed, TrimRefused> {
         let before = Offset(before);
-        let trim = |reply| TrimLog { before, reply };
+        let trim = |reply| TrimLog {
+            topic_id: topic_id(),
+            before,
+            reply,
+        };
         self.partition.ask_with(DEADLINE, trim).await.unwrap()
     }
 
     /// Finds an offset.
     pub(crate) async fn find(&self, target: OffsetTarget) -> Result<OffsetFound, FindRefused> {
         let find = |reply| FindOffset {
+            topic_id: topic_id(),
             target,
             isolation: Isolation::ReadUncommitted,
             current_leader_epoch: LeaderEpoch::NONE,

@@ -63,11 +63,13 @@ fn trim(
         .ok_or(ErrorCode::UnknownTopicOrPartition)
         .and_then(|route| {
             check_topic(&route.topic, context)?;
+            let topic_id = route.topic.id;
             let port = route
                 .port(partition_index, &context.services)
                 .map_err(code_of)?;
             let before = Offset(offset);
             Ok(ask(&port.trim, wait, move |reply| TrimLog {
+                topic_id,
                 before,
                 reply,
             }))

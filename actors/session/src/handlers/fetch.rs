@@ -21,7 +21,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kabuki_partition::{Isolation, ReadRecords, UnwatchPartition, WatchPartition, WatcherId};
+use kabuki_partition::{
+    Isolation, ReadRecords, ReadRefused, UnwatchPartition, WatchPartition, WatcherId,
+};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{Offset, TopicId};
 use kabuki_protocol::messages::fetch::FetchRequest;
@@ -258,6 +260,7 @@ impl Session {
                 outcome,
             });
             let read = ReadRecords {
+                topic_id: target.topic,
                 fetch_offset,
                 bytes_max,
                 must_return_one,
@@ -353,6 +356,7 @@ impl Session {
             number,
         });
         let watch = WatchPartition {
+            topic_id: topic,
             watcher: self.fetch.watcher,
             after,
             reply,
@@ -434,6 +438,15 @@ impl Handler<ReadAnswered> for Session {
                 log_start: read.log_start,
                 diverging: read.diverging,
             },
+            Ok(Err(refused @ ReadRefused::ForeignTopic { .. })) => {
+                if let Some(target) = &fetch.targets[index] {
+                    self.routes.forget(target.topic, target.partition);
+                }
+                PartitionFetched::failed(match fetch.session.partitions[index].0.topic {
+                    FetchTopic::Id(_) => code_of(&refused),
+                    FetchTopic::Name(_) => ErrorCode::UnknownTopicOrPartition,
+                })
+            }
             Ok(Err(refused)) => {
                 let code = code_of(&refused);
                 let is_led_elsewhere = matches!(

@@ -121,10 +121,12 @@ fn look_up(
         let route = routes
             .by_name(topic, &context.services)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let topic_id = route.topic.id;
         let port = route
             .port(partition_index, &context.services)
             .map_err(code_of)?;
         Ok(ask(&port.find_offset, wait, move |reply| FindOffset {
+            topic_id,
             target,
             isolation,
             current_leader_epoch,

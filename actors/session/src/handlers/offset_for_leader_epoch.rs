@@ -64,17 +64,19 @@ fn look_up(
     let asking = routes
         .by_name(topic, services)
         .ok_or(ErrorCode::UnknownTopicOrPartition)
-        .and_then(|route| route.port(partition, services).map_err(code_of))
-        .map(|port| {
-            ask(
+        .and_then(|route| {
+            let topic_id = route.topic.id;
+            let port = route.port(partition, services).map_err(code_of)?;
+            Ok(ask(
                 &port.find_epoch_end,
                 services.limits.request_timeout,
                 move |reply| FindEpochEnd {
+                    topic_id,
                     current_leader_epoch: LeaderEpoch(current_leader_epoch),
                     leader_epoch: LeaderEpoch(leader_epoch),
                     reply,
                 },
-            )
+            ))
         });
     async move {
         let failed = |code: ErrorCode| EpochEndOffset {

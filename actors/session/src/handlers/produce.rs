@@ -18,7 +18,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kabuki_partition::{AppendRecords, FindOffset, Isolation, OffsetTarget, RequiredAcks};
+use kabuki_partition::{
+    AppendRecords, AppendRefused, FindOffset, Isolation, OffsetTarget, RequiredAcks,
+};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
 use kabuki_protocol::messages::produce::{
@@ -231,6 +233,7 @@ impl Session {
                     self.send(
                         &port.append,
                         AppendRecords {
+                            topic_id: id,
                             batch,
                             required_acks,
                             reply,
@@ -272,6 +275,7 @@ impl Session {
             outcome,
         });
         let find = FindOffset {
+            topic_id: waiting.origins[place].0,
             target: OffsetTarget::Earliest,
             isolation: Isolation::ReadUncommitted,
             current_leader_epoch: LeaderEpoch::NONE,
@@ -371,12 +375,21 @@ impl Handler<AppendAnswered> for Session {
             return;
         };
         let index = waiting.outcomes[place].index;
-        if outcome == Err(NoReply::NotDone(Undelivered::Stopped)) {
+        let by_id = waiting.context.version >= 13;
+        let has_left = matches!(
+            outcome,
+            Err(NoReply::NotDone(Undelivered::Stopped))
+                | Ok(Err(AppendRefused::ForeignTopic { .. }))
+        );
+        if has_left {
             let (topic, partition) = waiting.origins[place];
             self.routes.forget(topic, partition);
         }
         let outcome = match outcome {
             Ok(Ok(done)) => appended(index, &done),
+            Ok(Err(AppendRefused::ForeignTopic { .. })) if by_id => {
+                failed(index, ErrorCode::UnknownTopicId)
+            }
             Ok(Err(refused)) => {
                 let ProduceFailure { code, log_start } = ProduceFailure::from(&refused);
                 PartitionProduceResponse {

@@ -135,6 +135,14 @@ impl Node {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Vec<StubLog> {
+        self.create_topic(name, partitions, configs).await;
+        (0..partitions)
+            .map(|index| self.host(name, index))
+            .collect()
+    }
+
+    /// Creates a topic in the image only.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
         let configs = configs
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned())));
@@ -155,17 +163,15 @@ impl Node {
             .expect("the controller answers")
             .remove(0)
             .expect("the topic is created");
-        (0..partitions)
-            .map(|index| self.host(name, index))
-            .collect()
     }
 
     /// Puts a partition on stage that the image knows.
     pub(crate) fn host(&self, topic: &str, index: i32) -> StubLog {
         let log = StubLog::default();
         let shared = log.clone();
+        let topic_id = self.topic_id(topic);
         let child = ChildSpec::new(format!("{topic}-{index}"), move || {
-            StubPartition::new(shared.clone(), LeaderEpoch(0))
+            StubPartition::new(topic_id, shared.clone(), LeaderEpoch(0))
         });
         self.replicas.start(child.policy(Policy::default()));
         log

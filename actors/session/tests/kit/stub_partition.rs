@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 use kabuki_partition::{
-    AppendRecords, AppendRefused, EpochEnd, FindEpochEnd, FindOffset, LogTrimmed, OffsetFound,
-    OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog,
-    TrimRefused, UnwatchPartition, WatchPartition, WatcherId,
+    AppendRecords, AppendRefused, EpochEnd, FindEpochEnd, FindOffset, FindRefused, LogTrimmed,
+    OffsetFound, OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsAppended,
+    RecordsRead, TrimLog, TrimRefused, UnwatchPartition, WatchPartition, WatcherId,
 };
-use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Actor, Context, Handler, Message, ReplyPort};
 
 /// What the test sees of a partition, and tells it.
@@ -46,6 +46,7 @@ impl StubLog {
 }
 
 pub(crate) struct StubPartition {
+    topic_id: TopicId,
     log: StubLog,
     leader_epoch: LeaderEpoch,
     held: Vec<AppendRecords>,
@@ -61,8 +62,9 @@ impl Message for ReleaseAppends {
 }
 
 impl StubPartition {
-    pub(crate) fn new(log: StubLog, leader_epoch: LeaderEpoch) -> Self {
+    pub(crate) fn new(topic_id: TopicId, log: StubLog, leader_epoch: LeaderEpoch) -> Self {
         Self {
+            topic_id,
             log,
             leader_epoch,
             held: Vec::new(),
@@ -121,6 +123,11 @@ impl Actor for StubPartition {}
 
 impl Handler<AppendRecords> for StubPartition {
     fn handle(&mut self, command: AppendRecords, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (command.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = AppendRefused::ForeignTopic { asked, hosted };
+            return command.reply.send(Err(why));
+        }
         let mut log = self.log.lock();
         log.sequences.push(command.batch.header.base_sequence);
         let is_held = log.holds_appends;
@@ -145,6 +152,11 @@ impl Handler<ReleaseAppends> for StubPartition {
 
 impl Handler<ReadRecords> for StubPartition {
     fn handle(&mut self, query: ReadRecords, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (query.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = ReadRefused::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
         let mut log = self.log.lock();
         log.reads_seen += 1;
         if log.swallows_reads {
@@ -198,10 +210,14 @@ impl Handler<ReadRecords> for StubPartition {
 impl Handler<WatchPartition> for StubPartition {
     fn handle(&mut self, command: WatchPartition, _cx: &mut Context<Self>) {
         let WatchPartition {
+            topic_id,
             watcher,
             after,
             reply,
         } = command;
+        if topic_id != self.topic_id {
+            return reply.send(PartitionMoved::Removed);
+        }
         self.watchers.insert(watcher, (after, reply));
         self.log.lock().watches_seen += 1;
         let end = Offset(self.log.lock().log_end);
@@ -218,6 +234,11 @@ impl Handler<UnwatchPartition> for StubPartition {
 
 impl Handler<FindOffset> for StubPartition {
     fn handle(&mut self, query: FindOffset, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (query.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = FindRefused::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
         let log = self.log.lock();
         let offset = match query.target {
             OffsetTarget::Earliest => log.log_start,
@@ -233,6 +254,11 @@ impl Handler<FindOffset> for StubPartition {
 
 impl Handler<FindEpochEnd> for StubPartition {
     fn handle(&mut self, query: FindEpochEnd, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (query.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = FindRefused::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
         query.reply.send(Ok(EpochEnd {
             leader_epoch: self.leader_epoch,
             end_offset: Offset(self.log.lock().log_end),
@@ -242,6 +268,11 @@ impl Handler<FindEpochEnd> for StubPartition {
 
 impl Handler<TrimLog> for StubPartition {
     fn handle(&mut self, command: TrimLog, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (command.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = TrimRefused::ForeignTopic { asked, hosted };
+            return command.reply.send(Err(why));
+        }
         let mut log = self.log.lock();
         let before = match command.before.get() {
             -1 => log.log_end,
