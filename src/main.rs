@@ -7,8 +7,9 @@ mod identity;
 mod logging;
 mod node;
 mod start;
+mod tree;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// An event broker that speaks the Apache Kafka protocol; everything that can fail is a supervised actor.
 #[derive(Debug, Parser)]
@@ -30,7 +31,10 @@ enum Command {
 }
 
 fn main() {
-    let code = match Arguments::parse().command {
+    let command = Arguments::command()
+        .mut_subcommand("actors", |actors| actors.after_long_help(tree::legend()));
+    let parsed = Arguments::from_arg_matches(&command.get_matches());
+    let code = match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Start(args) => start::run(&args),
         Command::Client(command) => run_client(cli::run(command)),
         Command::Bench(command) => run_client(bench::run(command)),

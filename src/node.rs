@@ -20,6 +20,7 @@ use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
 use kabuki_storage::{Disk, DiskOptions, FileSystem, RealFs};
 
 use crate::identity::{self, Identity, IdentityRefused};
+use crate::tree;
 
 /// How long reading the metadata log and the first commit may take. A log of 100,000 topics is read
 /// in a few seconds; a disk that needs more than this is broken.
@@ -114,8 +115,8 @@ impl Node {
             memory_bytes_default: memory_bytes_default(),
             clock: Arc::new(wall_clock_ms),
         });
-        let edge = stage.root().group("edge", GroupOptions::default());
-        let sessions = edge.group("sessions", GroupOptions::default());
+        let edge = stage.root().group(tree::EDGE, GroupOptions::default());
+        let sessions = edge.group(tree::SESSIONS, GroupOptions::default());
         let session_stage = SessionStage { sessions, arbiters };
         let addresses = bound
             .iter()
@@ -263,7 +264,7 @@ fn session_arbiters(stage: &Stage, directories: &[(LogDirSpec, Arbiter)]) -> Vec
 
 fn partition_finder(stage: &Stage) -> kabuki_session::PartitionFinder {
     let registry = stage.registry().clone();
-    let group = ActorPath::new("/replicas");
+    let group = ActorPath::new(tree::REPLICAS);
     Arc::new(move |partition| {
         let address = registry.find::<Partition>(&group.child(&partition.to_string()))?;
         Some(PartitionPort::of(&address))

@@ -16,8 +16,16 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The sample files with their settings; those that are commented out (`#key=value`) as well.
-fn sample_settings() -> Vec<(PathBuf, BTreeMap<String, String>, BTreeMap<String, String>)> {
+/// Settings of one sample file.
+struct Sample {
+    path: PathBuf,
+    set: BTreeMap<String, String>,
+    /// Those that are commented out: `#key=value`.
+    offered: BTreeMap<String, String>,
+}
+
+/// The sample files with their settings.
+fn samples() -> Vec<Sample> {
     let mut samples = Vec::new();
     for entry in fs::read_dir(root().join("config")).expect("config/ exists") {
         let path = entry.expect("readable entry").path();
@@ -40,7 +48,7 @@ fn sample_settings() -> Vec<(PathBuf, BTreeMap<String, String>, BTreeMap<String,
                 into.insert(key.to_owned(), value.to_owned());
             }
         }
-        samples.push((path, set, offered));
+        samples.push(Sample { path, set, offered });
     }
     assert!(!samples.is_empty(), "no sample file in config/");
     samples
@@ -48,7 +56,7 @@ fn sample_settings() -> Vec<(PathBuf, BTreeMap<String, String>, BTreeMap<String,
 
 #[test]
 fn sample_files_start_a_node_without_a_warning() {
-    for (path, set, offered) in sample_settings() {
+    for Sample { path, set, offered } in samples() {
         assert!(!set.is_empty(), "{} sets nothing", path.display());
         let all: BTreeMap<String, String> = set.into_iter().chain(offered).collect();
         let (_, warnings) = BrokerConfig::parse(all)
