@@ -83,6 +83,7 @@ impl Node {
         let (controller, image) = start_controller(stage, &config, &identity)?;
         register(&controller, &config, &identity, endpoints(&config, &bound)).await?;
 
+        let data = data_arbiters(stage, &config, identity.directories.len());
         let mut directories = Vec::new();
         for (at, owned) in identity.directories.iter().enumerate() {
             let disk = open_disk(
@@ -91,7 +92,10 @@ impl Node {
                 &format!("disk{at}"),
                 disk_threads(&config),
             )?;
-            directories.push((LogDirSpec { id: owned.id, disk }, data_arbiter(stage, at)));
+            directories.push((
+                LogDirSpec { id: owned.id, disk },
+                data[at % data.len()].clone(),
+            ));
         }
         let arbiters = session_arbiters(stage, &directories);
         let replicas = kabuki_replica::start(
@@ -247,9 +251,17 @@ fn disk_threads(config: &BrokerConfig) -> usize {
         .max(1)
 }
 
-/// The arbiter of one log directory's partitions: a disk that hangs holds up its own and no other.
-fn data_arbiter(stage: &Stage, directory: usize) -> Arbiter {
-    stage.new_arbiter(&format!("data{directory}"))
+/// The arbiters that partitions run on: one for each log directory, so that a disk that hangs holds up
+/// its own and no other, or as few as `kabuki.data.arbiters` allows.
+fn data_arbiters(stage: &Stage, config: &BrokerConfig, directory_count: usize) -> Vec<Arbiter> {
+    let most = config.number_if_set("kabuki.data.arbiters");
+    let most = most
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(usize::MAX);
+    let count = directory_count.min(most).max(1);
+    (0..count)
+        .map(|at| stage.new_arbiter(&format!("data{at}")))
+        .collect()
 }
 
 /// Where sessions run. With one directory: next to its partitions, as a send that crosses no core is
