@@ -57,6 +57,23 @@ impl MetadataImage {
         }
     }
 
+    /// An image that holds these topics, as if a metadata log of theirs had been read up to `offset`.
+    /// For the tests of those who follow images; in a broker all images come from the log.
+    pub fn of_topics(
+        cluster_id: &str,
+        offset: i64,
+        topics: impl IntoIterator<Item = TopicImage>,
+    ) -> Self {
+        let mut image = Self::empty(cluster_id);
+        image.offset = offset;
+        image.is_loaded = true;
+        for topic in topics {
+            image.topic_names.insert(topic.id, topic.name.clone());
+            image.topics.insert(topic.name.clone(), Arc::new(topic));
+        }
+        image
+    }
+
     /// Whether the metadata log was read. Before, nothing here may be believed.
     pub fn is_loaded(&self) -> bool {
         self.is_loaded
