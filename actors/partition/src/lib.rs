@@ -44,4 +44,7 @@ mod state;
 
 pub use actor::Partition;
 pub use messages::*;
-pub use spec::{ConfigSource, LeadershipSource, PartitionConfig, PartitionSpec, WallClock, spec};
+pub use spec::{
+    ConfigSource, LeadershipSource, MarksSource, PartitionConfig, PartitionSpec, StoredMarks,
+    WallClock, spec,
+};

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kabuki_protocol::ids::{LeaderEpoch, PartitionId, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
 use kabuki_runtime::{ChildSpec, Policy, Recipient, Restart};
-use kabuki_storage::{Disk, LogConfig, ProducerLimits};
+use kabuki_storage::{Disk, FileSystem, LogConfig, LogFault, ProducerLimits};
 
 use crate::actor::{Continuity, Partition};
 use crate::messages::{CheckpointPartition, PartitionEvent};
@@ -28,6 +28,20 @@ pub type LeadershipSource = Arc<dyn Fn() -> Option<LeaderEpoch> + Send + Sync>;
 /// Says the configuration in force. Asked at each (re)start; must not block.
 pub type ConfigSource = Arc<dyn Fn() -> PartitionConfig + Send + Sync>;
 
+/// What the checkpoint files of the log directory hold for a partition; 0 where they do not name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredMarks {
+    /// Offset up to which the log is on the medium; recovery scans from there.
+    pub recovery_point: Offset,
+    /// First offset of the log.
+    pub log_start: Offset,
+}
+
+/// Says what the checkpoint files hold now. Asked at each (re)start in the pool of the directory, so
+/// it may read them; a copy that is known to equal them saves each partition of the directory from
+/// reading the lines of all.
+pub type MarksSource = Arc<dyn Fn(&dyn FileSystem) -> Result<StoredMarks, LogFault> + Send + Sync>;
+
 /// Milliseconds since 1970 as the partition should see them; the wall clock outside of tests.
 pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -41,8 +55,10 @@ pub struct PartitionSpec {
     /// Its directory. It must exist: a missing or empty one is never re-created here (rule V12),
     /// the keeper creates the directories of new partitions with `Log::create`.
     pub dir: PathBuf,
-    /// The log directory that holds it. Its checkpoint files are read at each start.
+    /// The log directory that holds it.
     pub disk: Disk,
+    /// What the checkpoint files of the log directory say of it.
+    pub stored: MarksSource,
     /// The configuration to start with; `ReconfigureLog` changes it between starts.
     pub config: ConfigSource,
     /// Whether and in which epoch this node leads.

@@ -2,19 +2,23 @@
 //! tells the supervision log how its disk is.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use kabuki_controller::image::DirectoryId;
 use kabuki_partition::{CheckpointFailed, CheckpointPartition, PartitionCheckpointed};
-use kabuki_protocol::ids::Offset;
+use kabuki_protocol::ids::{Offset, PartitionId};
 use kabuki_runtime::{Actor, Context, EventKind, Fault, Handler, ReplyPort};
-use kabuki_storage::checkpoint::{self, LOG_STARTS, Offsets, RECOVERY_POINTS};
+use kabuki_storage::checkpoint::Offsets;
 use kabuki_storage::clean_shutdown::CleanShutdown;
-use kabuki_storage::{Disk, DiskHealth, FileSystem};
+use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
+use kabuki_storage::{DirFault, Disk, DiskHealth, FileSystem};
+use tokio::sync::watch;
 
+use crate::checkpoints::{Checkpoints, Numbers};
 use crate::messages::{
-    CheckpointsWritten, CloseDirectory, DirectoryClosed, DirectoryNotClosed, DiskHealthChanged,
-    ForgetPartition, PartitionForgotten,
+    CheckpointsRead, CheckpointsWritten, CloseDirectory, DirectoryClosed, DirectoryNotClosed,
+    DiskHealthChanged, ForgetPartition, PartitionForgotten,
 };
 
 /// Everything a log directory is built from.
@@ -36,9 +40,12 @@ enum Waiting {
 /// The actor of one data directory, `/replicas/dirs/<n>`.
 pub struct LogDir {
     spec: LogDirSpec,
+    checkpoints: Checkpoints,
     recovery_points: Offsets,
     log_starts: Offsets,
     is_changed: bool,
+    /// Set with the first order to close: what may be left open.
+    closed: Option<Arc<BTreeSet<PartitionId>>>,
     /// Their numbers are in the maps, not yet on the medium.
     waiting: Vec<Waiting>,
     /// Their numbers are in the write that is out.
@@ -46,114 +53,153 @@ pub struct LogDir {
     is_writing: bool,
 }
 
-/// Result of reading the two checkpoint files at the start.
-struct CheckpointsRead(Result<(Offsets, Offsets), String>);
-
-impl kabuki_runtime::Message for CheckpointsRead {
-    type Reply = ();
-    const LANE: kabuki_runtime::Lane = kabuki_runtime::Lane::Control;
-}
-
 impl LogDir {
-    pub(crate) fn new(spec: LogDirSpec) -> Self {
+    pub(crate) fn new(spec: LogDirSpec, checkpoints: Checkpoints) -> Self {
         Self {
             spec,
+            checkpoints,
             recovery_points: Offsets::new(),
             log_starts: Offsets::new(),
             is_changed: false,
+            closed: None,
             waiting: Vec::new(),
             in_flight: Vec::new(),
             is_writing: false,
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.spec.disk.root().join(name)
-    }
-
-    fn watch_health(&self, cx: &mut Context<Self>) {
-        let mut health = self.spec.disk.health();
+    fn watch_health(mut health: watch::Receiver<DiskHealth>, cx: &mut Context<Self>) {
         cx.spawn(
             async move {
-                // An error means the disk is gone, which ends this actor with it.
-                let _ = health.changed().await;
+                if health.changed().await.is_err() {
+                    // The disk is gone, which ends this actor with it.
+                    std::future::pending::<()>().await;
+                }
+                health
             },
-            |()| DiskHealthChanged,
+            DiskHealthChanged,
         );
     }
 
     fn write(&mut self, cx: &mut Context<Self>) {
         self.is_writing = true;
         self.in_flight = std::mem::take(&mut self.waiting);
-        let has_close = self
-            .in_flight
-            .iter()
-            .any(|one| matches!(one, Waiting::Close(_)));
-        let files = std::mem::take(&mut self.is_changed).then(|| {
+        let mut waiting = self.in_flight.iter();
+        let closed = (waiting.any(|one| matches!(one, Waiting::Close(_))))
+            .then(|| self.closed.clone())
+            .flatten();
+        let numbers = std::mem::take(&mut self.is_changed).then(|| {
             // A log that starts at 0 has no entry, as in Kafka.
             let starts = self
                 .log_starts
                 .iter()
                 .filter(|(_, start)| **start > Offset(0));
-            let starts: Offsets = starts.map(|(id, start)| (id.clone(), *start)).collect();
-            (self.recovery_points.clone(), starts)
+            Numbers {
+                recovery_points: self.recovery_points.clone(),
+                log_starts: starts.map(|(id, start)| (id.clone(), *start)).collect(),
+                malformed: None,
+            }
         });
-        let (recovery_path, start_path) = (self.path(RECOVERY_POINTS), self.path(LOG_STARTS));
+        if numbers.is_none() && closed.is_none() {
+            // What is asked for is on the medium already.
+            return self.written(Ok(Ok(())));
+        }
+        let checkpoints = self.checkpoints.clone();
         let root = self.spec.disk.root().to_owned();
         // A restarted log directory must not read the files while this write replaces them.
         let hold = cx.hold_restart();
         let job = self.spec.disk.run("checkpoint", move |fs| {
             let _hold = hold;
-            if let Some((recovery_points, log_starts)) = files {
-                checkpoint::write(fs, &recovery_path, &recovery_points)?;
-                checkpoint::write(fs, &start_path, &log_starts)?;
+            if let Some(numbers) = numbers {
+                checkpoints.write(fs, numbers)?;
             }
-            if has_close {
-                // The epoch tells a controller quorum that nothing was lost; there is one node.
-                CleanShutdown {
-                    broker_epoch: -1,
-                    unrecovered: BTreeSet::new(),
-                }
-                .write(fs, &root)?;
+            match closed {
+                Some(closed) => mark_clean(fs, &root, &closed),
+                None => Ok(Ok(())),
             }
-            Ok(())
         });
         cx.spawn(job, |outcome| CheckpointsWritten {
             outcome: match outcome {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(fault)) => Err(kabuki_storage::DirFault::to_string(&fault)),
+                Ok(Ok(ended)) => Ok(ended),
+                Ok(Err(fault)) => Err(DirFault::to_string(&fault)),
                 Err(fault) => Err(fault.to_string()),
             },
         });
     }
+
+    /// Answers those who waited for a write.
+    fn written(&mut self, outcome: Result<Result<(), DirectoryNotClosed>, String>) {
+        self.is_writing = false;
+        let stored = outcome.as_ref().map(|_| ()).map_err(String::clone);
+        for waiting in self.in_flight.drain(..) {
+            let stored = stored.clone();
+            match waiting {
+                Waiting::Checkpoint(reply) => reply.send(
+                    stored
+                        .map(|()| PartitionCheckpointed)
+                        .map_err(|cause| CheckpointFailed { cause }),
+                ),
+                Waiting::Forget(reply) => reply.send(
+                    stored
+                        .map(|()| PartitionForgotten)
+                        .map_err(|cause| CheckpointFailed { cause }),
+                ),
+                Waiting::Close(reply) => reply.send(match outcome.clone() {
+                    Ok(ended) => ended.map(|()| DirectoryClosed),
+                    Err(cause) => Err(DirectoryNotClosed::Storage { cause }),
+                }),
+            }
+        }
+    }
 }
 
-fn read_both(
+/// Marks the directory as cleanly shut down, unless it holds a partition that was not closed: one that
+/// is parked, or that was never opened since the last crash.
+fn mark_clean(
     fs: &dyn FileSystem,
-    recovery_path: &std::path::Path,
-    start_path: &std::path::Path,
-) -> Result<(Offsets, Offsets), kabuki_storage::DirFault> {
-    Ok((
-        checkpoint::read(fs, recovery_path)?,
-        checkpoint::read(fs, start_path)?,
-    ))
+    root: &Path,
+    closed: &BTreeSet<PartitionId>,
+) -> Result<Result<(), DirectoryNotClosed>, DirFault> {
+    let entries = fs.list(root).map_err(|source| DirFault::Io {
+        operation: "list",
+        path: root.to_owned(),
+        source,
+    })?;
+    let held = entries.iter().filter(|entry| entry.is_dir);
+    let held = held.filter_map(|entry| entry.name.parse::<PartitionId>().ok());
+    let mut open = held.filter(|partition| {
+        *partition.topic != *METADATA_LOG_PREFIX && !closed.contains(partition)
+    });
+    if let Some(example) = open.next() {
+        let count = 1 + open.count();
+        return Ok(Err(DirectoryNotClosed::PartitionsNotClosed {
+            count,
+            example,
+        }));
+    }
+    // The epoch tells a controller quorum that nothing was lost; there is one node.
+    let marker = CleanShutdown {
+        broker_epoch: -1,
+        unrecovered: BTreeSet::new(),
+    };
+    marker.write(fs, root).map(Ok)
 }
 
 impl Actor for LogDir {
     fn started(&mut self, cx: &mut Context<Self>) -> Result<(), Fault> {
         cx.hold_data();
-        let (recovery_path, start_path) = (self.path(RECOVERY_POINTS), self.path(LOG_STARTS));
-        let job = self.spec.disk.run("read checkpoints", move |fs| {
-            read_both(fs, &recovery_path, &start_path)
-        });
-        cx.spawn(job, |outcome| {
-            CheckpointsRead(match outcome {
-                Ok(Ok(both)) => Ok(both),
+        self.checkpoints.discard();
+        let checkpoints = self.checkpoints.clone();
+        let read = move |fs: &dyn FileSystem| checkpoints.read(fs);
+        let job = self.spec.disk.run("read checkpoints", read);
+        cx.spawn(job, |outcome| CheckpointsRead {
+            outcome: match outcome {
+                Ok(Ok(numbers)) => Ok(numbers),
                 Ok(Err(fault)) => Err(fault.to_string()),
                 Err(fault) => Err(fault.to_string()),
-            })
+            },
         });
-        self.watch_health(cx);
+        Self::watch_health(self.spec.disk.health(), cx);
         Ok(())
     }
 
@@ -179,18 +225,19 @@ impl Actor for LogDir {
 }
 
 impl Handler<CheckpointsRead> for LogDir {
-    fn handle(&mut self, CheckpointsRead(outcome): CheckpointsRead, cx: &mut Context<Self>) {
-        match outcome {
-            Ok((recovery_points, log_starts)) => {
-                self.recovery_points = recovery_points;
-                self.log_starts = log_starts;
-            }
-            // Lost checkpoints cost time, not data: every log is scanned from its start, and its
-            // partition sends its numbers again.
-            Err(cause) => {
-                slog::warn!(cx.log(), "checkpoints unreadable, logs are scanned"; "cause" => cause);
-            }
+    fn handle(&mut self, read: CheckpointsRead, cx: &mut Context<Self>) {
+        let numbers = match read.outcome {
+            Ok(numbers) => numbers,
+            // The next write would replace numbers that can perhaps be read a moment later, and with
+            // them the starts of logs whose records were deleted (rule V11).
+            Err(cause) => return cx.fail(Fault::new(cause)),
+        };
+        if let Some(cause) = &numbers.malformed {
+            // Lost recovery points cost time: logs are scanned from their start.
+            slog::error!(cx.log(), "checkpoint unusable"; "cause" => cause);
         }
+        self.recovery_points = numbers.recovery_points.clone();
+        self.log_starts = numbers.log_starts.clone();
         cx.release_data();
     }
 }
@@ -224,48 +271,28 @@ impl Handler<ForgetPartition> for LogDir {
 
 impl Handler<CloseDirectory> for LogDir {
     fn handle(&mut self, command: CloseDirectory, _cx: &mut Context<Self>) {
+        self.closed = Some(command.closed);
         self.waiting.push(Waiting::Close(command.reply));
     }
 }
 
 impl Handler<CheckpointsWritten> for LogDir {
     fn handle(&mut self, written: CheckpointsWritten, cx: &mut Context<Self>) {
-        self.is_writing = false;
         if let Err(cause) = &written.outcome {
             // The next write must hold what this one did not bring to the medium.
             self.is_changed = true;
             slog::warn!(cx.log(), "checkpoints not written"; "cause" => cause);
         }
-        for waiting in self.in_flight.drain(..) {
-            let outcome = written.outcome.clone();
-            match waiting {
-                Waiting::Checkpoint(reply) => reply.send(
-                    outcome
-                        .map(|()| PartitionCheckpointed)
-                        .map_err(|cause| CheckpointFailed { cause }),
-                ),
-                Waiting::Forget(reply) => reply.send(
-                    outcome
-                        .map(|()| PartitionForgotten)
-                        .map_err(|cause| CheckpointFailed { cause }),
-                ),
-                Waiting::Close(reply) => reply.send(
-                    outcome
-                        .map(|()| DirectoryClosed)
-                        .map_err(|cause| DirectoryNotClosed { cause }),
-                ),
-            }
-        }
+        self.written(written.outcome);
     }
 }
 
 impl Handler<DiskHealthChanged> for LogDir {
-    fn handle(&mut self, _: DiskHealthChanged, cx: &mut Context<Self>) {
-        let health = *self.spec.disk.health().borrow();
-        match health {
+    fn handle(&mut self, DiskHealthChanged(mut health): DiskHealthChanged, cx: &mut Context<Self>) {
+        match *health.borrow_and_update() {
             DiskHealth::Slow => cx.report(EventKind::Degraded, "the disk is past its deadline"),
             DiskHealth::Good => cx.report(EventKind::Healed, "the disk keeps its deadline again"),
         }
-        self.watch_health(cx);
+        Self::watch_health(health, cx);
     }
 }

@@ -1,12 +1,19 @@
 //! What the replica keeper and the log directories are told. Everything else that they hear belongs
 //! to others: partition events and checkpoints to `kabuki_partition`, child events to the runtime.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use kabuki_controller::messages::PartitionRef;
-use kabuki_partition::CheckpointFailed;
+use kabuki_partition::{CheckpointFailed, PartitionDescription};
 use kabuki_protocol::ids::{PartitionId, TopicId};
 use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
+
+use kabuki_storage::DiskHealth;
+use tokio::sync::watch;
+
+use crate::checkpoints::Numbers;
+use crate::state::{CreateFault, Found};
 
 /// Takes a partition out of the checkpoint files of its log directory: what they say of it belongs
 /// to files that are gone, and must not be believed of new files of the same name.
@@ -33,6 +40,9 @@ pub(crate) struct PartitionForgotten;
 /// down. Sent by the node after all partitions of the directory have stopped.
 #[derive(Debug)]
 pub struct CloseDirectory {
+    /// Partitions of the node that were closed in order. A directory that holds another one is not
+    /// marked: its log may end in a torn batch.
+    pub closed: Arc<BTreeSet<PartitionId>>,
     /// Gets the answer once everything is on the medium.
     pub reply: ReplyPort<Result<DirectoryClosed, DirectoryNotClosed>>,
 }
@@ -51,10 +61,21 @@ pub struct DirectoryClosed;
 
 /// The directory could not be closed; the next start recovers from the last checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the log directory cannot be closed: {cause}")]
-pub struct DirectoryNotClosed {
-    /// What the disk said.
-    pub cause: String,
+pub enum DirectoryNotClosed {
+    /// The disk failed.
+    #[error("the log directory cannot be closed: {cause}")]
+    Storage {
+        /// What it said.
+        cause: String,
+    },
+    /// It holds partitions that were not closed in order. The checkpoints are written.
+    #[error("{count} partitions of the log directory were not closed, {example} for one")]
+    PartitionsNotClosed {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        example: PartitionId,
+    },
 }
 
 /// A newer metadata image is there.
@@ -64,36 +85,64 @@ pub(crate) struct ImageChanged;
 pub(crate) struct DirectoryScanned {
     /// Index of the directory.
     pub(crate) directory: usize,
-    /// Partition directories with the topic id of their metadata file, and directories of deleted
-    /// partitions whose removal was not finished; or what the disk said.
+    /// What lies in it, or what the disk said.
     pub(crate) outcome: Result<ScannedDirectory, String>,
 }
 
 /// Content of one log directory.
 #[derive(Debug, Default)]
 pub(crate) struct ScannedDirectory {
-    /// Partition directories.
-    pub(crate) partitions: Vec<(PartitionId, Option<TopicId>)>,
-    /// Directories that were renamed for deletion.
+    /// Partition directories with the topic id of their metadata file.
+    pub(crate) partitions: Found,
+    /// Directories of deleted partitions whose removal was not finished.
     pub(crate) deleted: Vec<PathBuf>,
+    /// Why the marker of the last clean shutdown is still there, if it is.
+    pub(crate) marker_fault: Option<String>,
 }
+
+/// The scan of a directory has been out for long.
+pub(crate) struct ScanOverdue {
+    /// Index of the directory.
+    pub(crate) directory: usize,
+}
+
+/// The pause before missing partitions are looked for again is over.
+pub(crate) struct RescanDue;
 
 /// The directory of a new partition was made, or not.
 pub(crate) struct DirectoryMade {
     /// Which partition.
     pub(crate) partition: PartitionId,
+    /// Why not.
+    pub(crate) outcome: Result<(), CreateFault>,
+}
+
+/// A stray directory was renamed, or not.
+pub(crate) struct StraySetAside {
+    /// Which partition it bears the name of.
+    pub(crate) partition: PartitionId,
+    /// Index of its log directory.
+    pub(crate) directory: usize,
     /// What the disk said, if it failed.
     pub(crate) outcome: Result<(), String>,
 }
 
-/// A partition has left the stage for good.
+/// A partition that was on stage before this keeper has told how it is, or is parked.
+pub(crate) struct PartitionFound {
+    /// Which partition.
+    pub(crate) partition: PartitionId,
+    /// `None` if it is parked.
+    pub(crate) description: Option<PartitionDescription>,
+}
+
+/// A partition has left the stage for good, or could not be made to.
 pub(crate) struct PartitionLeft {
     /// Which partition.
     pub(crate) partition: PartitionId,
-    /// Index of its log directory.
+    /// Index of its log directory; meaningless without files.
     pub(crate) directory: usize,
-    /// Where its files are now.
-    pub(crate) renamed_to: Option<PathBuf>,
+    /// Where its files are now, if it had any, or why they are still where they were.
+    pub(crate) outcome: Result<Option<PathBuf>, String>,
 }
 
 /// `file.delete.delay.ms` are over for a renamed directory.
@@ -104,7 +153,7 @@ pub(crate) struct DeleteDirectoryDue {
     pub(crate) path: PathBuf,
 }
 
-/// The pause before a parked partition is tried again is over.
+/// The pause before a partition is tried again is over.
 pub(crate) struct ProbeDue {
     /// Which partition.
     pub(crate) partition: PartitionId,
@@ -114,21 +163,42 @@ pub(crate) struct ProbeDue {
 pub(crate) struct DegradedJudgementDue {
     /// Which partition.
     pub(crate) partition: PartitionId,
+    /// Number of the trouble that is judged.
+    pub(crate) trouble: u64,
+}
+
+/// A partition that had trouble has been left in peace for a while.
+pub(crate) struct TrustDue {
+    /// Which partition.
+    pub(crate) partition: PartitionId,
+    /// Number of its last trouble at that time.
+    pub(crate) trouble: u64,
 }
 
 /// The controller answered a request about one partition.
 pub(crate) struct ControllerAnswered {
     /// Which partition.
-    pub(crate) partition: PartitionRef,
-    /// Why the request was not carried out; `None` if it was.
-    pub(crate) refusal: Option<String>,
+    pub(crate) partition: PartitionId,
+    /// Id of its topic.
+    pub(crate) topic_id: TopicId,
+    /// Why the request was not carried out.
+    pub(crate) outcome: Result<(), String>,
+}
+
+/// The pause before the controller is asked again about a partition is over.
+pub(crate) struct AskAgainDue {
+    /// Which partition.
+    pub(crate) partition: PartitionId,
 }
 
 /// The controller answered a batch of directory assignments.
 pub(crate) struct DirectoriesAssigned {
-    /// Why not, if it refused: they are sent again with the next change.
-    pub(crate) refusal: Option<String>,
+    /// Why not, if it refused: they are sent again.
+    pub(crate) outcome: Result<(), String>,
 }
+
+/// The pause before directories are assigned again is over.
+pub(crate) struct AssignAgainDue;
 
 /// A job whose outcome is only logged has ended.
 pub(crate) struct JobDone {
@@ -138,14 +208,20 @@ pub(crate) struct JobDone {
     pub(crate) outcome: Result<(), String>,
 }
 
+/// The checkpoint files of a log directory were read, or not.
+pub(crate) struct CheckpointsRead {
+    /// What they hold, or what the disk said.
+    pub(crate) outcome: Result<Arc<Numbers>, String>,
+}
+
 /// The checkpoint files of a log directory were written, or not.
 pub(crate) struct CheckpointsWritten {
-    /// What the disk said, if it failed.
-    pub(crate) outcome: Result<(), String>,
+    /// Whether every partition was closed, where a close was asked for; or what the disk said.
+    pub(crate) outcome: Result<Result<(), DirectoryNotClosed>, String>,
 }
 
 /// The disk of a log directory became slow or well again.
-pub(crate) struct DiskHealthChanged;
+pub(crate) struct DiskHealthChanged(pub(crate) watch::Receiver<DiskHealth>);
 
 macro_rules! to_self {
     ($($message:ty),+ $(,)?) => {$(
@@ -159,14 +235,22 @@ macro_rules! to_self {
 to_self!(
     ImageChanged,
     DirectoryScanned,
+    ScanOverdue,
+    RescanDue,
     DirectoryMade,
+    StraySetAside,
+    PartitionFound,
     PartitionLeft,
     DeleteDirectoryDue,
     ProbeDue,
     DegradedJudgementDue,
+    TrustDue,
     ControllerAnswered,
+    AskAgainDue,
     DirectoriesAssigned,
+    AssignAgainDue,
     JobDone,
+    CheckpointsRead,
     CheckpointsWritten,
     DiskHealthChanged,
 );

@@ -1,15 +1,22 @@
 //! What the node says when it puts its replicas on stage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use kabuki_controller::Controller;
 use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::ImageWatch;
 use kabuki_partition::{Partition, StopPartition, WallClock};
-use kabuki_runtime::{Addr, Arbiter, AskError, ChildSpec, GroupOptions, Stage, Supervisor};
+use kabuki_protocol::ids::PartitionId;
+use kabuki_runtime::{
+    Addr, Arbiter, AskError, Budget, ChildSpec, GroupOptions, Policy, Stage, Supervisor,
+};
 use tokio::time::Instant;
 
+use crate::checkpoints::Checkpoints;
 use crate::config::PartitionConfigs;
 use crate::keeper::{Directory, KeeperSpec, ReplicaKeeper};
 use crate::log_dir::{LogDir, LogDirSpec};
@@ -58,13 +65,18 @@ pub fn start(stage: &Stage, spec: ReplicaSpec) -> Replicas {
     for (at, (directory, arbiter)) in spec.directories.into_iter().enumerate() {
         let disk = directory.disk.clone();
         ids.push(directory.id);
-        let child = ChildSpec::new(at.to_string(), move || LogDir::new(directory.clone()))
+        let checkpoints = Checkpoints::of(&disk);
+        let written = checkpoints.clone();
+        let new = move || LogDir::new(directory.clone(), written.clone());
+        let child = ChildSpec::new(at.to_string(), new)
             .on(&spec.arbiter)
-            .mailbox(LOG_DIR_MAILBOX, 64);
+            .mailbox(LOG_DIR_MAILBOX, 64)
+            .policy(tireless());
         directories.push(Directory {
             disk,
             arbiter,
             actor: dirs.start(child),
+            checkpoints,
         });
     }
     let log_dirs = directories.iter().map(|one| one.actor.clone()).collect();
@@ -82,7 +94,8 @@ pub fn start(stage: &Stage, spec: ReplicaSpec) -> Replicas {
     };
     let child = ChildSpec::new("keeper", move || ReplicaKeeper::new(keeper.clone()))
         .on(&spec.arbiter)
-        .mailbox(64, KEEPER_MAILBOX);
+        .mailbox(64, KEEPER_MAILBOX)
+        .policy(tireless());
     group.start(child);
     Replicas {
         stage: stage.clone(),
@@ -91,32 +104,49 @@ pub fn start(stage: &Stage, spec: ReplicaSpec) -> Replicas {
     }
 }
 
+/// The policy of those whose place nobody can take: brought back for as long as the node runs, after
+/// pauses of up to five seconds. Their partitions play on meanwhile.
+fn tireless() -> Policy {
+    let policy = Policy::default();
+    Policy {
+        budget: Budget {
+            restarts_max: u32::MAX,
+            ..policy.budget
+        },
+        ..policy
+    }
+}
+
 impl Replicas {
     /// Stops all partitions in order, then makes each directory's checkpoints durable and marks it
-    /// as cleanly shut down, unless a partition of the node was not closed in order.
+    /// as cleanly shut down, unless it holds a partition that was not closed in order.
     ///
     /// Returns what could not be closed; the next start recovers it.
     pub async fn stop(self, deadline: Duration) -> Vec<String> {
         let end = Instant::now() + deadline;
-        let mut trouble = Vec::new();
         // No new partition starts while the others leave.
         self.group.stop_child("keeper", deadline).await;
         let names = self.group.children();
         let partitions = names.iter().filter(|name| *name != "dirs");
         let stops = partitions.map(|name| self.stop_partition(name, end));
-        for refused in futures_util::future::join_all(stops).await {
-            trouble.extend(refused);
+        let mut closed = BTreeSet::new();
+        let mut trouble = Vec::new();
+        for outcome in join_all(stops).await {
+            match outcome {
+                Ok(partition) => closed.extend(partition),
+                Err(cause) => trouble.push(cause),
+            }
         }
-        if trouble.is_empty() {
-            for dir in &self.log_dirs {
-                match dir
-                    .ask_with(CLOSE_WAIT, |reply| CloseDirectory { reply })
-                    .await
-                {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(failed)) => trouble.push(failed.to_string()),
-                    Err(error) => trouble.push(AskError::to_string(&error)),
-                }
+        let closed = Arc::new(closed);
+        let closes = self.log_dirs.iter().map(|dir| {
+            let closed = closed.clone();
+            dir.ask_with(CLOSE_WAIT, |reply| CloseDirectory { closed, reply })
+        });
+        for outcome in join_all(closes).await {
+            match outcome {
+                Ok(Ok(_)) => {}
+                Ok(Err(failed)) => trouble.push(failed.to_string()),
+                Err(error) => trouble.push(AskError::to_string(&error)),
             }
         }
         self.group
@@ -125,24 +155,28 @@ impl Replicas {
         trouble
     }
 
-    /// Closes one partition; returns what hindered it.
-    async fn stop_partition(&self, name: &str, end: Instant) -> Option<String> {
+    /// Closes one partition; `None` if it had left already.
+    async fn stop_partition(
+        &self,
+        name: &str,
+        end: Instant,
+    ) -> Result<Option<PartitionId>, String> {
         let left = end.saturating_duration_since(Instant::now());
-        let partition = self
-            .stage
-            .registry()
-            .find::<Partition>(&self.group.path().child(name))?;
+        let path = self.group.path().child(name);
+        let Some(partition) = self.stage.registry().find::<Partition>(&path) else {
+            return Ok(None);
+        };
         let stop = |reply| StopPartition {
             delete: false,
             reply,
         };
-        let trouble = match partition.ask_with(left, stop).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(refused)) => Some(format!("{name}: {refused}")),
-            Err(error) => Some(format!("{name}: {error}")),
+        let outcome = match partition.ask_with(left, stop).await {
+            Ok(Ok(_)) => Ok(name.parse().ok()),
+            Ok(Err(refused)) => Err(format!("{name}: {refused}")),
+            Err(error) => Err(format!("{name}: {error}")),
         };
         let left = end.saturating_duration_since(Instant::now());
         self.group.stop_child(name, left).await;
-        trouble
+        outcome
     }
 }

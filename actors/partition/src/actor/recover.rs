@@ -3,9 +3,8 @@
 
 use std::path::PathBuf;
 
-use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, TopicId};
 use kabuki_runtime::{Context, EventKind, Handler, LOBBY_WAIT, Message};
-use kabuki_storage::checkpoint::{self, LOG_STARTS, RECOVERY_POINTS};
 use kabuki_storage::{
     FileSystem, Log, LogConfig, LogFault, OpenLog, PageCache, ProducerLimits, Recovered,
 };
@@ -14,6 +13,7 @@ use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
 use super::probe::PROBE_FILE;
 use super::{Open, Partition, read};
 use crate::messages::PartitionFact;
+use crate::spec::{MarksSource, StoredMarks};
 use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, RecoveredParts};
 
 tick! {
@@ -28,10 +28,9 @@ own_message! {
 
 /// What the job that opens the log takes along.
 struct Opening {
-    partition: PartitionId,
     topic_id: TopicId,
-    root: PathBuf,
     dir: PathBuf,
+    stored: MarksSource,
     config: LogConfig,
     producers: ProducerLimits,
     page_cache: PageCache,
@@ -44,10 +43,9 @@ impl Partition {
         cx.hold_data();
         let is_first = self.continuity.shown_end().is_none();
         let opening = Opening {
-            partition: self.spec.id.clone(),
             topic_id: self.spec.topic_id,
-            root: self.spec.disk.root().to_path_buf(),
             dir: self.spec.dir.clone(),
+            stored: self.spec.stored.clone(),
             config: self.config.log,
             producers: self.config.producers,
             // An incarnation of this process has had the log open: what it wrote is in the cache.
@@ -164,7 +162,7 @@ impl Partition {
 
     fn recovery_failed(&mut self, fault: &JobFault, cx: &mut Context<Self>) {
         slog::error!(cx.log(), "log not recovered"; "cause" => fault.to_string());
-        if !self.stop_unopened(cx) {
+        if !self.stop_unopened(fault, cx) {
             self.give_up(fault, cx);
         }
     }
@@ -173,25 +171,18 @@ impl Partition {
 /// Opens the log with what the checkpoint files of its log directory say. Blocks.
 fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault> {
     let Opening {
-        partition,
         topic_id,
-        root,
         dir,
+        stored,
         config,
         producers,
         page_cache,
         now_ms,
     } = opening;
-    // As in Kafka a checkpoint file that cannot be read is not the end of all its partitions: without
-    // a recovery point all is scanned, without a log start the log begins with its first segment.
-    let stored = |name| {
-        checkpoint::read(fs, &root.join(name))
-            .ok()?
-            .get(&partition)
-            .copied()
-    };
-    let recovery_point = stored(RECOVERY_POINTS).unwrap_or(Offset::ZERO);
-    let log_start = stored(LOG_STARTS).unwrap_or(Offset::ZERO);
+    let StoredMarks {
+        recovery_point,
+        log_start,
+    } = stored(fs)?;
     let probe = dir.join(PROBE_FILE);
     if fs.exists(&probe).unwrap_or(false) {
         // It is no part of the log; where it cannot be removed now it is with the next probe.

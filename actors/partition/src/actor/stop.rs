@@ -7,7 +7,7 @@ use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
 use kabuki_storage::FlushedLog;
 use kabuki_storage::log::rename_for_delete;
 
-use super::jobs::{JobOutcome, own_message};
+use super::jobs::{JobFault, JobOutcome, own_message};
 use super::{Out, Partition};
 use crate::messages::{PartitionMoved, PartitionStopped, StopPartition, StopRefused};
 
@@ -86,11 +86,15 @@ impl Partition {
     }
 
     /// Stops a partition whose log could not be opened, if that was asked for. False if not.
-    pub(crate) fn stop_unopened(&mut self, cx: &mut Context<Self>) -> bool {
+    pub(crate) fn stop_unopened(&mut self, fault: &JobFault, cx: &mut Context<Self>) -> bool {
         match &self.stopping {
             None => return false,
             Some(stopping) if stopping.delete => self.rename(cx),
-            Some(_) => self.stopped(Ok(PartitionStopped { renamed_to: None }), cx),
+            // It was not closed in order: the next start has to look at it.
+            Some(_) => {
+                let cause = fault.to_string();
+                self.stopped(Err(StopRefused::Storage { cause }), cx);
+            }
         }
         true
     }

@@ -157,6 +157,14 @@ impl Scene {
             topic_id: topic_id(),
             dir: dir(),
             disk: disk.clone(),
+            stored: Arc::new(|fs| {
+                let stored = |name| checkpoint::read(fs, &Path::new(ROOT).join(name)).unwrap();
+                let of = |name| stored(name).get(&id()).copied().unwrap_or(Offset::ZERO);
+                Ok(StoredMarks {
+                    recovery_point: of(RECOVERY_POINTS),
+                    log_start: of(LOG_STARTS),
+                })
+            }),
             config: Arc::new(move || config),
             leadership: Arc::new(move || {
                 let epoch = LeaderEpoch(leads_in.load(Ordering::Relaxed));

@@ -2,6 +2,8 @@
 //! its steps performed.
 
 mod files;
+mod hear;
+mod leave;
 mod perform;
 
 use std::sync::Arc;
@@ -10,25 +12,24 @@ use std::time::Duration;
 use kabuki_controller::Controller;
 use kabuki_controller::image::{DirectoryId, ImageWatch};
 use kabuki_controller::messages::{AssignDirectories, PartitionRef};
-use kabuki_partition::{PartitionEvent, WallClock};
-use kabuki_protocol::ids::{NodeId, PartitionId};
-use kabuki_runtime::{
-    Actor, Addr, Arbiter, ChildEvent, ChildEventKind, Context, EventKind, Fault, Handler,
-    Supervisor,
-};
+use kabuki_partition::WallClock;
+use kabuki_protocol::ids::{NodeId, PartitionId, TopicName};
+use kabuki_runtime::{Actor, Addr, Arbiter, Context, Fault, Supervisor};
 use kabuki_storage::Disk;
 
+use crate::checkpoints::Checkpoints;
 use crate::config::PartitionConfigs;
 use crate::log_dir::LogDir;
-use crate::messages::{
-    ControllerAnswered, DegradedJudgementDue, DeleteDirectoryDue, DirectoriesAssigned,
-    DirectoryMade, DirectoryScanned, ImageChanged, JobDone, PartitionLeft, ProbeDue,
-};
+use crate::messages::{DirectoriesAssigned, DirectoryScanned, ImageChanged, ScanOverdue};
 use crate::state::Cast;
 
 /// How long a request to the controller may take. A commit is one fdatasync; this is a thousand of
 /// them, and what fails is asked for again with the next news.
 const CONTROLLER_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the first look into a directory may take before the node serves without it. Reading 10,000
+/// small files takes a second; a disk that needs more than this hangs.
+const SCAN_WAIT: Duration = Duration::from_secs(20);
 
 /// One data directory as the keeper uses it.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ pub(crate) struct Directory {
     pub(crate) disk: Disk,
     pub(crate) arbiter: Arbiter,
     pub(crate) actor: Addr<LogDir>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 /// Everything the keeper is built from.
@@ -73,8 +75,10 @@ impl ReplicaKeeper {
         let mut image = self.spec.image.clone();
         cx.spawn(
             async move {
-                // An error means that the controller ended, and the node with it.
-                let _ = image.changed().await;
+                if image.changed().await.is_err() {
+                    // The controller has ended for good, and so will the node.
+                    std::future::pending::<()>().await;
+                }
             },
             |()| ImageChanged,
         );
@@ -90,15 +94,18 @@ impl ReplicaKeeper {
                 .map_err(|fault| fault.to_string())
                 .and_then(|scanned| scanned),
         });
+        cx.tell_after(SCAN_WAIT, ScanOverdue { directory });
     }
 
-    /// Compares with the newest image, once the directories are known and the image is real.
-    fn compare(&mut self, cx: &mut Context<Self>) {
+    /// Looks at the newest image and at what scans found, and does what follows from it.
+    fn look(&mut self, cx: &mut Context<Self>) {
         let image = self.spec.image.borrow_and_update().clone();
-        if self.cast.is_complete() && image.is_loaded() {
-            let steps = self.cast.compare(&image);
-            self.perform(steps, cx);
-        }
+        let group = &self.spec.partitions;
+        self.cast.look(&image, || {
+            let names = group.children();
+            names.iter().filter_map(|name| partition_of(name)).collect()
+        });
+        self.perform(cx);
     }
 }
 
@@ -126,170 +133,27 @@ impl Actor for ReplicaKeeper {
                     reply,
                 };
                 match controller.ask_with(CONTROLLER_WAIT, assign).await {
-                    Ok(Ok(())) => None,
-                    Ok(Err(refused)) => Some(refused.to_string()),
-                    Err(error) => Some(error.to_string()),
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(refused)) => Err(refused.to_string()),
+                    Err(error) => Err(error.to_string()),
                 }
             },
-            |refusal| DirectoriesAssigned { refusal },
+            |outcome| DirectoriesAssigned { outcome },
         );
     }
 
     fn describe(&self) -> String {
-        let (on_stage, parked, missing) = self.cast.counts();
-        format!("on_stage={on_stage} parked={parked} missing={missing}")
-    }
-}
-
-impl Handler<ImageChanged> for ReplicaKeeper {
-    fn handle(&mut self, _: ImageChanged, cx: &mut Context<Self>) {
-        self.compare(cx);
-        self.watch_image(cx);
-    }
-}
-
-impl Handler<DirectoryScanned> for ReplicaKeeper {
-    fn handle(&mut self, scanned: DirectoryScanned, cx: &mut Context<Self>) {
-        let DirectoryScanned { directory, outcome } = scanned;
-        match outcome {
-            Ok(content) => {
-                self.cast.scanned(directory, Some(content.partitions));
-                for path in content.deleted {
-                    // Its delay began before this start; nobody reads these files any more.
-                    cx.tell_self(DeleteDirectoryDue { directory, path });
-                }
-            }
-            Err(cause) => {
-                cx.report(
-                    EventKind::Degraded,
-                    &format!("log directory unreadable: {cause}"),
-                );
-                self.cast.scanned(directory, None);
-            }
-        }
-        if self.cast.is_complete() {
-            let image = self.spec.image.borrow().clone();
-            if image.is_loaded() {
-                let strays = self.cast.strays(&image);
-                self.perform(strays, cx);
-            }
-            self.compare(cx);
-        }
-    }
-}
-
-impl Handler<DirectoryMade> for ReplicaKeeper {
-    fn handle(&mut self, made: DirectoryMade, cx: &mut Context<Self>) {
-        let DirectoryMade { partition, outcome } = made;
-        let steps = match outcome {
-            Ok(()) => self.cast.created(&partition),
-            Err(cause) => self.cast.create_failed(&partition, &cause),
-        };
-        self.perform(steps, cx);
-    }
-}
-
-impl Handler<PartitionLeft> for ReplicaKeeper {
-    fn handle(&mut self, left: PartitionLeft, cx: &mut Context<Self>) {
-        let PartitionLeft {
-            partition,
-            directory,
-            renamed_to,
-        } = left;
-        let delay = self
-            .spec
-            .configs
-            .file_delete_delay(&self.spec.image.borrow());
-        self.cast.removed(&partition);
-        if let Some(path) = renamed_to {
-            cx.tell_after(delay, DeleteDirectoryDue { directory, path });
-        }
-        self.compare(cx);
-    }
-}
-
-impl Handler<DeleteDirectoryDue> for ReplicaKeeper {
-    fn handle(&mut self, due: DeleteDirectoryDue, cx: &mut Context<Self>) {
-        let job =
-            self.spec.directories[due.directory]
-                .disk
-                .run_long("delete partition", move |fs| {
-                    fs.remove_dir_all(&due.path)
-                        .map_err(|error| format!("{}: {error}", due.path.display()))
-                });
-        cx.spawn(job, |outcome| JobDone {
-            job: "deleted partition not removed",
-            outcome: outcome
-                .map_err(|fault| fault.to_string())
-                .and_then(|removed| removed),
-        });
-    }
-}
-
-impl Handler<ProbeDue> for ReplicaKeeper {
-    fn handle(&mut self, due: ProbeDue, cx: &mut Context<Self>) {
-        let steps = self.cast.probe_due(&due.partition);
-        self.perform(steps, cx);
-    }
-}
-
-impl Handler<DegradedJudgementDue> for ReplicaKeeper {
-    fn handle(&mut self, due: DegradedJudgementDue, cx: &mut Context<Self>) {
-        let steps = self.cast.degraded_due(&due.partition);
-        self.perform(steps, cx);
-    }
-}
-
-impl Handler<ControllerAnswered> for ReplicaKeeper {
-    fn handle(&mut self, answered: ControllerAnswered, cx: &mut Context<Self>) {
-        if let Some(cause) = answered.refusal {
-            slog::info!(cx.log(), "controller refused"; "cause" => cause);
-            self.cast.was_refused(answered.partition);
-        }
-    }
-}
-
-impl Handler<DirectoriesAssigned> for ReplicaKeeper {
-    fn handle(&mut self, assigned: DirectoriesAssigned, cx: &mut Context<Self>) {
-        // The next start finds the files where they are and assigns them again.
-        if let Some(cause) = assigned.refusal {
-            slog::warn!(cx.log(), "directories not assigned"; "cause" => cause);
-        }
-    }
-}
-
-impl Handler<JobDone> for ReplicaKeeper {
-    fn handle(&mut self, done: JobDone, cx: &mut Context<Self>) {
-        if let Err(cause) = done.outcome {
-            slog::warn!(cx.log(), "keeper's job failed"; "job" => done.job, "cause" => cause);
-        }
-    }
-}
-
-impl Handler<PartitionEvent> for ReplicaKeeper {
-    fn handle(&mut self, event: PartitionEvent, cx: &mut Context<Self>) {
-        let steps = self
-            .cast
-            .heard(&event.partition, event.topic_id, &event.fact);
-        self.perform(steps, cx);
-    }
-}
-
-impl Handler<ChildEvent> for ReplicaKeeper {
-    fn handle(&mut self, event: ChildEvent, cx: &mut Context<Self>) {
-        let Some(partition) = partition_of(&event.name) else {
-            return;
-        };
-        if event.kind == ChildEventKind::Parked {
-            let steps = self.cast.parked(&partition, event.cause);
-            self.perform(steps, cx);
-        }
+        let counts = self.cast.counts();
+        format!(
+            "on_stage={} parked={} missing={}",
+            counts.on_stage, counts.parked, counts.missing
+        )
     }
 }
 
 /// The partition whose actor has this name; `None` for the keeper and other children of the group.
 fn partition_of(name: &str) -> Option<PartitionId> {
     let (topic, partition) = name.rsplit_once('-')?;
-    let topic = kabuki_protocol::ids::TopicName::new(topic).ok()?;
+    let topic = TopicName::new(topic).ok()?;
     Some(PartitionId::new(topic, partition.parse().ok()?))
 }

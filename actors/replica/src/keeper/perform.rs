@@ -1,5 +1,5 @@
-//! Performs the steps of the cast: starts, stops and tells partitions, makes and renames their
-//! directories, asks the controller. Every outcome comes back as a message to the keeper.
+//! Performs the steps of the cast: starts and tells partitions, makes and renames their directories,
+//! asks the controller. Every outcome comes back as a message to the keeper.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,49 +9,46 @@ use kabuki_controller::messages::{
     MarkPartitionOffline, MarkPartitionOnline, PartitionRef, RaiseLeaderEpoch,
 };
 use kabuki_partition::{
-    BecomeLeader, Partition, PartitionSpec, ReconfigureLog, ResignLeadership, StopPartition,
+    BecomeLeader, DescribePartition, Partition, PartitionSpec, ReconfigureLog, ResignLeadership,
 };
-use kabuki_protocol::ids::{PartitionId, TopicId};
-use kabuki_runtime::{Addr, AskError, Context, EventKind, Handler, Message, ReplyPort};
-use kabuki_storage::Log;
+use kabuki_protocol::ids::{LeaderEpoch, PartitionId, TopicId};
+use kabuki_runtime::{
+    Addr, AskError, Context, EventKind, Handler, Incarnation, Message, ReplyPort, Undelivered,
+};
 
-use super::files::{rename, rename_for_delete};
-use super::{CONTROLLER_WAIT, Directory, ReplicaKeeper};
+use super::leave::FORGET_WAIT;
+use super::{CONTROLLER_WAIT, Directory, ReplicaKeeper, files};
 use crate::messages::{
-    ControllerAnswered, DegradedJudgementDue, DirectoryMade, ForgetPartition, JobDone,
-    PartitionLeft, ProbeDue,
+    AskAgainDue, ControllerAnswered, DegradedJudgementDue, DirectoryMade, ForgetPartition, JobDone,
+    PartitionFound, ProbeDue, RescanDue, StraySetAside, TrustDue,
 };
-use crate::state::Step;
+use crate::state::{Ask, CreateFault, Step};
 
-/// How long a partition may take to flush and rename before it is taken off all the same.
-const STOP_WAIT: Duration = Duration::from_secs(10);
-
-/// Answers after restarts of the log directory's actor come well within this.
-const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
+/// How long a partition that is on stage may take to say how it is, and the pause before it is asked
+/// again: it does nothing else at that moment, or recovers and answers all the same.
+const DESCRIBE_WAIT: Duration = Duration::from_secs(5);
 
 impl ReplicaKeeper {
-    pub(super) fn perform(&mut self, steps: Vec<Step>, cx: &mut Context<Self>) {
-        for step in steps {
+    /// Performs what the cast wants by now.
+    pub(super) fn perform(&mut self, cx: &mut Context<Self>) {
+        for step in self.cast.take_steps() {
             self.perform_one(step, cx);
         }
     }
 
     fn perform_one(&mut self, step: Step, cx: &mut Context<Self>) {
         match step {
+            Step::Scan { directory } => self.scan(directory, cx),
             Step::Create {
                 partition,
                 topic_id,
                 directory,
-            } => {
-                self.create(partition, topic_id, directory, cx);
-            }
+            } => self.create(partition, topic_id, directory, cx),
             Step::Start {
                 partition,
                 topic_id,
                 directory,
-            } => {
-                self.start(partition, topic_id, directory, cx);
-            }
+            } => self.start_or_describe(partition, topic_id, directory, cx),
             Step::Assign {
                 partition,
                 directory,
@@ -62,27 +59,7 @@ impl ReplicaKeeper {
             Step::Lead {
                 partition,
                 leader_epoch,
-            } => {
-                if let Some(addr) = self.find(&partition, cx) {
-                    cx.spawn(
-                        async move {
-                            let sent = addr.ask_with(CONTROLLER_WAIT, |reply| BecomeLeader {
-                                leader_epoch,
-                                reply,
-                            });
-                            match sent.await {
-                                Ok(Err(refused)) => Err(refused.to_string()),
-                                // A partition that restarts takes its leadership up by itself.
-                                Ok(Ok(_)) | Err(_) => Ok(()),
-                            }
-                        },
-                        |outcome| JobDone {
-                            job: "leadership not taken",
-                            outcome,
-                        },
-                    );
-                }
-            }
+            } => self.lead(&partition, leader_epoch, cx),
             Step::Resign {
                 partition,
                 leader_epoch,
@@ -94,68 +71,67 @@ impl ReplicaKeeper {
             }
             Step::Reconfigure { partition } => {
                 if let Some(addr) = self.find(&partition, cx) {
-                    let config = self
-                        .spec
-                        .configs
-                        .of_topic(&self.spec.image.borrow(), &partition.topic);
+                    let image = self.spec.image.borrow();
+                    let config = self.spec.configs.of_topic(&image, &partition.topic);
+                    drop(image);
                     // One that is not on stage reads the configuration when it starts.
                     let _ = addr.try_tell(ReconfigureLog { config });
                 }
             }
             Step::Remove {
                 partition,
+                topic_id,
                 directory,
-            } => self.remove(partition, directory, cx),
+            } => self.remove(partition, topic_id, directory, cx),
             Step::SetAside {
                 partition,
                 directory,
-            } => self.set_aside(&partition, directory, cx),
-            Step::MarkOffline {
+            } => self.set_aside(partition, directory, cx),
+            Step::Ask {
                 partition,
-                name,
+                topic_id,
+                what,
                 cause,
-            } => {
-                slog::warn!(cx.log(), "partition offline"; "partition" => %name, "cause" => cause);
-                let node = self.spec.node;
-                self.tell_controller(partition, cx, move |reply| MarkPartitionOffline {
-                    node,
-                    partition,
-                    reply,
-                });
-            }
-            Step::MarkOnline { partition } => {
-                let node = self.spec.node;
-                self.tell_controller(partition, cx, move |reply| MarkPartitionOnline {
-                    node,
-                    partition,
-                    reply,
-                });
-            }
-            Step::RaiseEpoch { partition } => {
-                let node = self.spec.node;
-                self.tell_controller(partition, cx, move |reply| RaiseLeaderEpoch {
-                    node,
-                    partition,
-                    reply,
-                });
+            } => self.ask(partition, topic_id, what, &cause, cx),
+            Step::AskAgainLater { partition, pause } => {
+                cx.tell_after(pause, AskAgainDue { partition });
             }
             Step::ProbeLater { partition, pause } => {
                 cx.tell_after(pause, ProbeDue { partition });
             }
-            Step::JudgeDegradedLater { partition } => {
-                cx.tell_after(
-                    self.spec.degraded_leader,
-                    DegradedJudgementDue { partition },
-                );
+            Step::JudgeDegradedLater { partition, trouble } => {
+                let due = DegradedJudgementDue { partition, trouble };
+                cx.tell_after(self.spec.degraded_leader, due);
             }
-            Step::Revive { partition } => {
-                // False when it was never on stage: then the next comparison starts it.
-                self.spec.partitions.revive(&partition.to_string());
+            Step::TrustLater {
+                partition,
+                trouble,
+                pause,
+            } => {
+                cx.tell_after(pause, TrustDue { partition, trouble });
+            }
+            Step::RescanLater { pause } => {
+                cx.tell_after(pause, RescanDue);
+            }
+            Step::Revive {
+                partition,
+                topic_id,
+                directory,
+            } => {
+                let is_revived = self.spec.partitions.revive(&partition.to_string());
+                if !is_revived {
+                    // Its group was restarted meanwhile, and it with it; or it has ended.
+                    self.start_or_describe(partition, topic_id, directory, cx);
+                }
             }
         }
     }
 
-    fn find(&self, partition: &PartitionId, cx: &Context<Self>) -> Option<Addr<Partition>> {
+    pub(super) fn find(
+        &self,
+        partition: &PartitionId,
+        cx: &Context<Self>,
+    ) -> Option<Addr<Partition>> {
         let path = self.spec.partitions.path().child(&partition.to_string());
         cx.stage().registry().find::<Partition>(&path)
     }
@@ -170,54 +146,63 @@ impl ReplicaKeeper {
         let Directory { disk, actor, .. } = self.spec.directories[directory].clone();
         let dir = disk.root().join(partition.to_string());
         let forgotten = partition.clone();
+        // The next keeper must not scan while this is half done, nor do it a second time beside it.
         let hold = cx.hold_restart();
         let job = async move {
             let forget = |reply| ForgetPartition {
                 partition: forgotten,
                 reply,
             };
-            match actor.ask_with(CHECKPOINT_WAIT, forget).await {
+            match actor.ask_with(FORGET_WAIT, forget).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(failed)) => return Err(failed.to_string()),
-                Err(error) => return Err(error.to_string()),
+                Ok(Err(failed)) => return Err(CreateFault::NotMade(failed.to_string())),
+                Err(error) => return Err(CreateFault::NotMade(error.to_string())),
             }
             let made = disk.run("create partition", move |fs| {
                 let _hold = hold;
-                Log::create(fs, &dir, topic_id)
+                files::create(fs, &dir, topic_id)
             });
             match made.await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(fault)) => Err(fault.to_string()),
-                Err(fault) => Err(fault.to_string()),
+                Ok(outcome) => outcome,
+                Err(fault @ kabuki_storage::DiskFault::QueueFull { .. }) => {
+                    Err(CreateFault::NotMade(fault.to_string()))
+                }
+                Err(fault) => Err(CreateFault::HalfMade(fault.to_string())),
             }
         };
         cx.spawn(job, |outcome| DirectoryMade { partition, outcome });
     }
 
-    fn start(
+    fn start_or_describe(
         &mut self,
         partition: PartitionId,
         topic_id: TopicId,
         directory: usize,
         cx: &mut Context<Self>,
     ) {
-        if self.find(&partition, cx).is_some() {
-            // The keeper is the one who restarted: its partitions play on.
-            return;
+        if let Some(addr) = self.find(&partition, cx) {
+            // The keeper is the one who restarted: its partitions play on, and what they told or
+            // what befell them meanwhile was not heard.
+            return cx.spawn(describe(addr), |description| PartitionFound {
+                partition,
+                description,
+            });
         }
         let Directory {
             disk,
             arbiter,
             actor,
+            checkpoints,
         } = self.spec.directories[directory].clone();
         let (image, configs) = (self.spec.image.clone(), self.spec.configs.clone());
-        let topic = partition.topic.clone();
+        let (topic, stored) = (partition.topic.clone(), partition.clone());
         let (leading, index, node) = (image.clone(), partition.partition, self.spec.node);
         let spec = PartitionSpec {
             dir: disk.root().join(partition.to_string()),
             id: partition,
             topic_id,
             disk,
+            stored: Arc::new(move |fs| checkpoints.of_partition(fs, &stored)),
             config: Arc::new(move || configs.of_topic(&image.borrow(), &topic)),
             leadership: Arc::new(move || {
                 let image = leading.borrow();
@@ -233,65 +218,93 @@ impl ReplicaKeeper {
             .start(kabuki_partition::spec(spec).on(&arbiter));
     }
 
-    fn remove(&mut self, partition: PartitionId, directory: usize, cx: &mut Context<Self>) {
-        let addr = self.find(&partition, cx);
-        let group = self.spec.partitions.clone();
-        let Directory { disk, actor, .. } = self.spec.directories[directory].clone();
-        let id = partition.clone();
-        let job = async move {
-            let mut renamed_to = None;
-            if let Some(addr) = addr {
-                let stop = |reply| StopPartition {
-                    delete: true,
-                    reply,
-                };
-                if let Ok(Ok(stopped)) = addr.ask_with(STOP_WAIT, stop).await {
-                    renamed_to = stopped.renamed_to;
-                }
-                group.stop_child(&id.to_string(), STOP_WAIT).await;
-            }
-            if renamed_to.is_none() {
-                // A parked partition does not answer; its files are renamed for it.
-                renamed_to = rename_for_delete(&disk, &id).await;
-            }
-            // A failure is met again, and told, when a partition of this name is created.
-            let _: Result<_, AskError> = actor
-                .ask_with(CHECKPOINT_WAIT, |reply| ForgetPartition {
-                    partition: id,
-                    reply,
-                })
-                .await;
-            renamed_to
+    fn lead(&self, partition: &PartitionId, leader_epoch: LeaderEpoch, cx: &mut Context<Self>) {
+        let Some(addr) = self.find(partition, cx) else {
+            return;
         };
-        cx.spawn(job, move |renamed_to| PartitionLeft {
-            partition,
-            directory,
-            renamed_to,
+        let order = async move {
+            let order = |reply| BecomeLeader {
+                leader_epoch,
+                reply,
+            };
+            match addr.ask_with(CONTROLLER_WAIT, order).await {
+                Ok(Err(refused)) => Err(refused.to_string()),
+                // A partition that restarts takes its leadership up by itself.
+                Ok(Ok(_)) | Err(_) => Ok(()),
+            }
+        };
+        cx.spawn(order, |outcome| JobDone {
+            job: "leadership not taken",
+            outcome,
         });
     }
 
-    fn set_aside(&mut self, partition: &PartitionId, directory: usize, cx: &mut Context<Self>) {
+    fn set_aside(&mut self, partition: PartitionId, directory: usize, cx: &mut Context<Self>) {
         let disk = &self.spec.directories[directory].disk;
         let from = disk.root().join(partition.to_string());
         let to = disk
             .root()
             .join(format!("{partition}.{}-stray", TopicId::random()));
-        cx.report(
-            EventKind::Quarantined,
-            &format!("stray directory {} renamed", from.display()),
-        );
-        let job = disk.run("set stray aside", move |fs| rename(fs, &from, &to));
-        cx.spawn(job, |outcome| JobDone {
-            job: "stray directory not renamed",
+        let cause = format!("stray directory {} renamed", from.display());
+        cx.report(EventKind::Quarantined, &cause);
+        let job = disk.run("set stray aside", move |fs| {
+            files::set_aside(fs, &from, &to)
+        });
+        cx.spawn(job, move |outcome| StraySetAside {
+            partition,
+            directory,
             outcome: outcome
                 .map_err(|fault| fault.to_string())
                 .and_then(|renamed| renamed),
         });
     }
 
-    fn tell_controller<T, R, M>(
+    fn ask(
         &self,
-        partition: PartitionRef,
+        id: PartitionId,
+        topic_id: TopicId,
+        what: Ask,
+        cause: &str,
+        cx: &mut Context<Self>,
+    ) {
+        let node = self.spec.node;
+        let partition = PartitionRef {
+            topic: topic_id,
+            partition: id.partition,
+        };
+        match what {
+            Ask::MarkOffline => {
+                // There may be no actor behind the path, and so no instance to name.
+                let path = self.spec.partitions.path().child(&id.to_string());
+                let log = cx.stage().supervision_log();
+                log.report(EventKind::SteppedDown, &path, Incarnation(0), cause, "");
+                self.ask_controller(id, topic_id, cx, move |reply| MarkPartitionOffline {
+                    node,
+                    partition,
+                    reply,
+                });
+            }
+            Ask::MarkOnline => {
+                self.ask_controller(id, topic_id, cx, move |reply| MarkPartitionOnline {
+                    node,
+                    partition,
+                    reply,
+                });
+            }
+            Ask::RaiseEpoch => {
+                self.ask_controller(id, topic_id, cx, move |reply| RaiseLeaderEpoch {
+                    node,
+                    partition,
+                    reply,
+                });
+            }
+        }
+    }
+
+    fn ask_controller<T, R, M>(
+        &self,
+        partition: PartitionId,
+        topic_id: TopicId,
         cx: &mut Context<Self>,
         message: impl FnOnce(ReplyPort<Result<T, R>>) -> M + Send + 'static,
     ) where
@@ -301,15 +314,29 @@ impl ReplicaKeeper {
         Controller: Handler<M>,
     {
         let controller = self.spec.controller.clone();
-        cx.spawn(
-            async move {
-                match controller.ask_with(CONTROLLER_WAIT, message).await {
-                    Ok(Ok(_)) => None,
-                    Ok(Err(refused)) => Some(refused.to_string()),
-                    Err(error) => Some(error.to_string()),
-                }
-            },
-            move |refusal| ControllerAnswered { partition, refusal },
-        );
+        let asked = async move {
+            match controller.ask_with(CONTROLLER_WAIT, message).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(refused)) => Err(refused.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        cx.spawn(asked, move |outcome| ControllerAnswered {
+            partition,
+            topic_id,
+            outcome,
+        });
+    }
+}
+
+/// Asks a partition how it is until it says so; `None` if it is parked.
+async fn describe(addr: Addr<Partition>) -> Option<kabuki_partition::PartitionDescription> {
+    loop {
+        match addr.ask(DescribePartition, DESCRIBE_WAIT).await {
+            Ok(description) => return Some(description),
+            Err(AskError::NotDone(Undelivered::Parked | Undelivered::Stopped)) => return None,
+            // It restarts, or is busy.
+            Err(_) => tokio::time::sleep(DESCRIBE_WAIT).await,
+        }
     }
 }

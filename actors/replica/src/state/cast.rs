@@ -1,175 +1,121 @@
-//! The cast of one node: compares the metadata image with what stands on stage, and says what to do.
+//! The cast of one node: compares the metadata image with what stands on stage, and brings partitions
+//! on and off. What they say of themselves is in `news`, what lies on the disks in `scans`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kabuki_controller::image::{DirectoryId, MetadataImage, PartitionImage, TopicImage};
-use kabuki_controller::messages::PartitionRef;
-use kabuki_partition::PartitionFact;
-use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, TopicId, TopicName};
+use kabuki_controller::image::{
+    ConfigOverrides, DirectoryId, MetadataImage, PartitionImage, TopicImage,
+};
+use kabuki_protocol::ids::{NodeId, PartitionId, TopicId, TopicName};
 
 use super::directories::{Directories, Located};
 use super::role::{Role, Standing};
+use super::scans::Rescan;
+use super::step::Step;
 
-/// Something the shell is to do.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Step {
-    /// Make the directory of a new partition, durably.
-    Create {
-        partition: PartitionId,
-        topic_id: TopicId,
-        directory: usize,
-    },
-    /// Put the partition on stage.
-    Start {
-        partition: PartitionId,
-        topic_id: TopicId,
-        directory: usize,
-    },
-    /// Tell the controller where the replica lies.
-    Assign {
-        partition: PartitionRef,
-        directory: DirectoryId,
-    },
-    /// Tell the partition that it leads.
-    Lead {
-        partition: PartitionId,
-        leader_epoch: LeaderEpoch,
-    },
-    /// Tell the partition that it does not lead any more.
-    Resign {
-        partition: PartitionId,
-        leader_epoch: LeaderEpoch,
-    },
-    /// Give the partition its new configuration.
-    Reconfigure { partition: PartitionId },
-    /// Take the partition off for good and rename its directory.
-    Remove {
-        partition: PartitionId,
-        directory: usize,
-    },
-    /// Rename a directory that belongs to no partition of this node.
-    SetAside {
-        partition: PartitionId,
-        directory: usize,
-    },
-    /// Tell the controller that the replica cannot serve, and the supervision log why.
-    MarkOffline {
-        partition: PartitionRef,
-        name: PartitionId,
-        cause: String,
-    },
-    /// Tell the controller that the replica serves again.
-    MarkOnline { partition: PartitionRef },
-    /// Ask the controller for a greater leader epoch.
-    RaiseEpoch { partition: PartitionRef },
-    /// Come back with `probe_due` after a pause.
-    ProbeLater {
-        partition: PartitionId,
-        pause: Duration,
-    },
-    /// Come back with `degraded_due` after `kabuki.degraded.leader.ms`.
-    JudgeDegradedLater { partition: PartitionId },
-    /// Try a parked partition again.
-    Revive { partition: PartitionId },
+/// Why the directory of a new partition was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CreateFault {
+    /// Nothing of it is there: it may be made elsewhere.
+    NotMade(String),
+    /// A part of it may be there: it can only be finished in the same place, or it would be in two.
+    HalfMade(String),
+    /// Something else is there, which is not touched.
+    Occupied(String),
 }
 
 /// The partitions of one node.
 #[derive(Debug)]
 pub(crate) struct Cast {
-    node: NodeId,
-    directories: Directories,
-    unscanned_count: usize,
-    roles: HashMap<PartitionId, Role>,
+    pub(super) node: NodeId,
+    pub(super) directories: Directories,
+    pub(super) roles: HashMap<PartitionId, Role>,
+    /// The image that was compared last.
+    pub(super) image: Option<Arc<MetadataImage>>,
     /// Topics as last compared: one that is the same object has not changed.
     compared: HashMap<TopicName, Arc<TopicImage>>,
+    /// Dynamic configuration of the broker as last compared: its own and the default.
+    broker_configs: Option<[Arc<ConfigOverrides>; 2]>,
+    /// Names whose stray directories are being put aside, with how many that are.
+    pub(super) setting_aside: HashMap<PartitionId, usize>,
+    pub(super) rescan: Rescan,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Cast {
+    /// A cast whose log directories are being scanned.
     pub(crate) fn new(node: NodeId, directories: Vec<DirectoryId>) -> Self {
-        let unscanned_count = directories.len();
         Self {
             node,
             directories: Directories::new(directories),
-            unscanned_count,
             roles: HashMap::new(),
+            image: None,
             compared: HashMap::new(),
+            broker_configs: None,
+            setting_aside: HashMap::new(),
+            rescan: Rescan::default(),
+            steps: Vec::new(),
         }
     }
 
-    /// Whether every directory was looked at, so that a missing partition is really missing.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.unscanned_count == 0
+    /// What is to be done since the last call, in this order.
+    pub(crate) fn take_steps(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
     }
 
-    /// Takes over the scan of one directory; `None`: it cannot be read, its partitions are missing.
-    pub(crate) fn scanned(
-        &mut self,
-        directory: usize,
-        found: Option<Vec<(PartitionId, Option<TopicId>)>>,
-    ) {
-        assert!(self.unscanned_count > 0, "a directory was scanned twice");
-        self.unscanned_count -= 1;
-        if let Some(found) = found {
-            self.directories.scanned(directory, found);
-        }
-    }
-
-    /// Partition directories that no partition of the image owns. Asked once, after the scans.
-    pub(crate) fn strays(&mut self, image: &MetadataImage) -> Vec<Step> {
-        let mut strays = Vec::new();
-        for (partition, places) in self.directories.found() {
-            let topic = image.topic(&partition.topic);
-            let hosted = topic.filter(|topic| {
-                let replica = topic.partition(partition.partition);
-                replica.is_some_and(|replica| replica.directory_of(self.node).is_some())
-            });
-            for place in places {
-                let is_own = match (hosted, place.topic_id) {
-                    (Some(topic), Some(topic_id)) => topic.id == topic_id,
-                    // Without its metadata file it may be anybody's: the partition refuses to open
-                    // it, and an operator can look at it where it lies.
-                    (Some(_), None) => true,
-                    (None, _) => false,
-                };
-                if !is_own {
-                    let directory = place.directory;
-                    strays.push(Step::SetAside {
-                        partition: partition.clone(),
-                        directory,
-                    });
-                }
-            }
-        }
-        for step in &strays {
-            if let Step::SetAside {
-                partition,
-                directory,
-            } = step
-            {
-                self.directories.removed(*directory, partition);
-            }
-        }
-        strays
-    }
-
-    /// Compares the cast with a newer image.
+    /// Compares the cast with an image and with the scans that have ended. Nothing happens before
+    /// both are there. `on_stage` is asked once: partitions that an earlier keeper left playing.
     ///
     /// Costs one look per topic of the cluster, and one per partition of the topics that changed.
-    pub(crate) fn compare(&mut self, image: &MetadataImage) -> Vec<Step> {
-        assert!(
-            self.is_complete(),
-            "compared before the directories were scanned"
-        );
-        let mut steps = Vec::new();
+    pub(crate) fn look(
+        &mut self,
+        image: &Arc<MetadataImage>,
+        on_stage: impl FnOnce() -> Vec<PartitionId>,
+    ) {
+        if !self.directories.are_known() || !image.is_loaded() {
+            return;
+        }
+        let is_first = self.image.replace(image.clone()).is_none();
+        if is_first {
+            for partition in on_stage() {
+                self.take_off_if_unknown(partition, image);
+            }
+        }
+        self.set_strays_aside(image);
+        self.compare_broker_configs(image);
+        self.compare_topics(image);
+        self.look_for_missing();
+    }
+
+    /// A dynamic configuration of the broker stands behind those of all topics.
+    fn compare_broker_configs(&mut self, image: &MetadataImage) {
+        let now = [
+            image.broker_configs(self.node),
+            image.default_broker_configs().clone(),
+        ];
+        if self.broker_configs.as_ref() == Some(&now) {
+            return;
+        }
+        if self.broker_configs.replace(now).is_some() {
+            let playing = (self.roles.values()).filter(|role| role.standing == Standing::OnStage);
+            let steps = playing.map(|role| Step::Reconfigure {
+                partition: role.partition.clone(),
+            });
+            self.steps.extend(steps);
+        }
+    }
+
+    fn compare_topics(&mut self, image: &MetadataImage) {
         let gone: Vec<TopicName> = (self.compared.iter())
             .filter(|(name, topic)| image.topic(name).is_none_or(|now| now.id != topic.id))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
             if let Some(topic) = self.compared.remove(&name) {
-                self.leave_topic(&topic, &mut steps);
+                for index in 0..index_of(topic.partitions.len()) {
+                    self.leave(&topic.partition_id(index), topic.id);
+                }
             }
         }
         for topic in image.topics() {
@@ -178,344 +124,263 @@ impl Cast {
                 continue;
             }
             for (index, partition) in topic.partitions.iter().enumerate() {
-                // A topic has far fewer than 2^31 partitions; the controller bounds them.
-                let index = i32::try_from(index).unwrap_or(i32::MAX);
-                self.compare_partition(topic, index, partition, &mut steps);
+                self.compare_partition(topic, index_of(index), partition);
             }
             self.compared.insert(topic.name.clone(), topic.clone());
         }
-        steps
     }
 
-    fn leave_topic(&mut self, topic: &TopicImage, steps: &mut Vec<Step>) {
-        for index in 0..topic.partitions.len() {
-            let id = topic.partition_id(i32::try_from(index).unwrap_or(i32::MAX));
-            let Some(role) = self.roles.get_mut(&id) else {
-                continue;
-            };
-            if role.standing == Standing::Missing {
-                self.roles.remove(&id);
-                continue;
+    /// The topic of a partition was deleted.
+    fn leave(&mut self, partition: &PartitionId, topic_id: TopicId) {
+        let Some(role) = self.roles.get_mut(partition) else {
+            return;
+        };
+        if role.topic_id != topic_id {
+            return;
+        }
+        match std::mem::replace(&mut role.standing, Standing::Leaving) {
+            Standing::OnStage | Standing::Parked => {
+                self.steps.push(remove(role, Some(role.directory)));
             }
-            // One that is being created leaves when that is done.
-            if matches!(role.standing, Standing::OnStage | Standing::Parked) {
-                steps.push(Step::Remove {
-                    partition: id,
-                    directory: role.directory,
-                });
-            }
-            role.standing = Standing::Leaving;
+            Standing::Missing => self.steps.push(remove(role, None)),
+            // Nothing of it is there; its name is free once the stranger's directory is aside.
+            Standing::MakingRoom => drop(self.roles.remove(partition)),
+            // It leaves when that has ended.
+            Standing::Creating | Standing::Leaving => {}
         }
     }
 
-    fn compare_partition(
-        &mut self,
-        topic: &TopicImage,
-        index: i32,
-        image: &PartitionImage,
-        steps: &mut Vec<Step>,
-    ) {
+    fn compare_partition(&mut self, topic: &TopicImage, index: i32, image: &PartitionImage) {
         let Some(assigned) = image.directory_of(self.node) else {
             return;
         };
         let id = topic.partition_id(index);
         let Some(role) = self.roles.get_mut(&id) else {
-            self.enter(topic, id, image, assigned, steps);
+            // A name that is being cleared is entered when that is done.
+            if !self.setting_aside.contains_key(&id) {
+                let mut role = Role::new(id.clone(), topic.id);
+                role.seen(topic, image, assigned);
+                self.place(&mut role);
+                self.roles.insert(id, role);
+            }
             return;
         };
         if role.standing == Standing::Leaving {
             return;
         }
-        let is_on_stage = role.standing == Standing::OnStage;
-        if is_on_stage && (image.leader_epoch > role.leader_epoch || image.leader != role.leader) {
-            let partition = id.clone();
-            let leader_epoch = image.leader_epoch;
-            steps.push(match image.leader == self.node {
-                true => Step::Lead {
-                    partition,
-                    leader_epoch,
-                },
-                false => Step::Resign {
-                    partition,
-                    leader_epoch,
-                },
-            });
-        }
-        if is_on_stage && role.configs != topic.configs {
-            steps.push(Step::Reconfigure { partition: id });
-        }
-        role.configs = topic.configs.clone();
-        role.seen(image.leader, image.leader_epoch);
-        role.reconcile(self.node, steps);
-    }
-
-    /// A partition that this node did not play so far.
-    fn enter(
-        &mut self,
-        topic: &TopicImage,
-        id: PartitionId,
-        image: &PartitionImage,
-        assigned: DirectoryId,
-        steps: &mut Vec<Step>,
-    ) {
-        let configs = topic.configs.clone();
-        let mut role = Role::new(
-            id.clone(),
-            topic.id,
-            image.leader,
-            image.leader_epoch,
-            configs,
-        );
-        match self.directories.locate(&id, topic.id) {
-            Located::In(directory) => {
-                role.directory = directory;
-                let directory_id = self.directories.id(directory);
-                if assigned != directory_id {
-                    // The node stopped between making the directory and telling the controller, or
-                    // an operator moved the files while it was down.
-                    steps.push(Step::Assign {
-                        partition: role.reference(),
-                        directory: directory_id,
-                    });
-                }
-                steps.push(Step::Start {
-                    partition: id.clone(),
-                    topic_id: topic.id,
-                    directory,
+        assert_eq!(role.topic_id, topic.id, "{id} plays for a deleted topic");
+        if role.standing == Standing::OnStage {
+            if image.leader_epoch > role.leader_epoch || image.leader != role.leader {
+                let leader_epoch = image.leader_epoch;
+                let partition = id.clone();
+                self.steps.push(if image.leader == self.node {
+                    Step::Lead {
+                        partition,
+                        leader_epoch,
+                    }
+                } else {
+                    Step::Resign {
+                        partition,
+                        leader_epoch,
+                    }
                 });
             }
-            Located::Several => {
-                let cause = "the partition lies in several log directories".to_owned();
-                lose(&mut role, cause);
+            if role.configs != topic.configs {
+                self.steps.push(Step::Reconfigure { partition: id });
             }
-            Located::Nowhere if assigned.is_assigned() => {
-                let cause = match self.directories.usable_with_id(assigned) {
-                    Some(_) => "the directory of the partition is gone".to_owned(),
-                    None => format!("log directory {assigned} is not online"),
-                };
-                lose(&mut role, cause);
-            }
-            Located::Nowhere => match self.directories.least_used() {
-                Some(directory) => {
-                    role.standing = Standing::Creating;
-                    role.directory = directory;
-                    self.directories.added(directory, &id, topic.id);
-                    let partition = id.clone();
-                    steps.push(Step::Create {
-                        partition,
-                        topic_id: topic.id,
-                        directory,
-                    });
-                }
-                None => lose(&mut role, "no log directory is online".to_owned()),
-            },
         }
-        role.reconcile(self.node, steps);
-        self.roles.insert(id, role);
+        role.seen(topic, image, assigned);
+        role.reconcile(self.node, &mut self.steps);
+    }
+
+    /// Puts a partition on stage where its files are, makes them if it is new, or finds it missing.
+    pub(super) fn place(&mut self, role: &mut Role) {
+        match self.directories.locate(&role.partition, role.topic_id) {
+            Located::In(directory) => {
+                role.directory = directory;
+                self.bring_on(role);
+            }
+            Located::Several => role.lose("the partition lies in several log directories"),
+            Located::Nowhere if role.assigned.is_assigned() => {
+                let cause = self.why_missing(role);
+                role.lose(cause);
+            }
+            Located::Nowhere => self.place_new(role),
+        }
+        role.reconcile(self.node, &mut self.steps);
+    }
+
+    fn why_missing(&self, role: &Role) -> String {
+        if !self.directories.is_usable(role.assigned) {
+            return format!("log directory {} is not online", role.assigned);
+        }
+        match self.directories.places(&role.partition) {
+            [] => "the directory of the partition is gone".to_owned(),
+            _ => "the directory of the partition is empty or another topic's".to_owned(),
+        }
+    }
+
+    fn bring_on(&mut self, role: &mut Role) {
+        role.standing = Standing::OnStage;
+        role.is_made = true;
+        role.failed_in.clear();
+        let directory = role.directory;
+        if let Some(assignment) = self.assignment(role) {
+            self.steps.push(assignment);
+        }
+        self.steps.push(Step::Start {
+            partition: role.partition.clone(),
+            topic_id: role.topic_id,
+            directory,
+        });
+    }
+
+    /// What the controller does not know yet: the node stopped between making the directory and
+    /// telling it, or an operator moved the files while the node was down.
+    fn assignment(&self, role: &Role) -> Option<Step> {
+        let directory = self.directories.id(role.directory);
+        let is_known = role.assigned == directory || !role.is_made;
+        (!is_known).then(|| Step::Assign {
+            partition: role.reference(),
+            directory,
+        })
+    }
+
+    /// The controller did not take the directories it was told.
+    pub(crate) fn assign_again_due(&mut self) {
+        let here = |role: &&Role| matches!(role.standing, Standing::OnStage | Standing::Parked);
+        let mut again: Vec<Step> = (self.roles.values().filter(here))
+            .filter_map(|role| self.assignment(role))
+            .collect();
+        self.steps.append(&mut again);
+    }
+
+    fn place_new(&mut self, role: &mut Role) {
+        let Some(directory) = self.directories.choose(&role.partition, &role.failed_in) else {
+            if role.failed_in.is_empty() {
+                return role.lose("no log directory is online");
+            }
+            // Each refused it once: all are tried again after a pause.
+            role.failed_in.clear();
+            role.standing = Standing::Parked;
+            return role.try_later(&mut self.steps);
+        };
+        role.directory = directory;
+        if self.directories.is_taken(directory, &role.partition) {
+            role.standing = Standing::MakingRoom;
+            self.set_aside_from(directory, role.partition.clone());
+        } else {
+            self.create(role);
+        }
+    }
+
+    pub(super) fn create(&mut self, role: &mut Role) {
+        role.standing = Standing::Creating;
+        self.directories
+            .added(role.directory, &role.partition, Some(role.topic_id));
+        self.steps.push(Step::Create {
+            partition: role.partition.clone(),
+            topic_id: role.topic_id,
+            directory: role.directory,
+        });
     }
 
     /// The directory of a new partition is there.
-    pub(crate) fn created(&mut self, partition: &PartitionId) -> Vec<Step> {
-        let Some(role) = self.roles.get_mut(partition) else {
-            return Vec::new();
+    pub(crate) fn created(&mut self, partition: &PartitionId) {
+        let Some(mut role) = self.roles.remove(partition) else {
+            return;
         };
-        let directory = role.directory;
         if role.standing == Standing::Leaving {
-            return vec![Step::Remove {
-                partition: partition.clone(),
-                directory,
-            }];
+            role.is_made = true;
+            self.steps.push(remove(&role, Some(role.directory)));
+        } else {
+            self.bring_on(&mut role);
         }
-        role.standing = Standing::OnStage;
-        vec![
-            Step::Assign {
-                partition: role.reference(),
-                directory: self.directories.id(directory),
-            },
-            Step::Start {
-                partition: partition.clone(),
-                topic_id: role.topic_id,
-                directory,
-            },
-        ]
+        self.roles.insert(partition.clone(), role);
     }
 
-    /// The directory of a new partition could not be made: tried again after a pause, in the
-    /// directory that is least used by then.
-    pub(crate) fn create_failed(&mut self, partition: &PartitionId, cause: &str) -> Vec<Step> {
-        let Some(role) = self.roles.get_mut(partition) else {
-            return Vec::new();
+    /// The directory of a new partition could not be made: tried elsewhere at once if that is safe,
+    /// else in the same place after a pause.
+    pub(crate) fn create_failed(&mut self, partition: &PartitionId, fault: CreateFault) {
+        let Some(mut role) = self.roles.remove(partition) else {
+            return;
         };
-        self.directories.removed(role.directory, partition);
+        let at = role.directory;
+        self.directories.removed(at, partition);
+        if let CreateFault::HalfMade(_) = &fault {
+            self.directories.added(at, partition, None);
+        }
         if role.standing == Standing::Leaving {
-            self.roles.remove(partition);
-            return Vec::new();
-        }
-        role.standing = Standing::Parked;
-        let pause = role.next_probe_pause();
-        let mut steps = vec![Step::ProbeLater {
-            partition: partition.clone(),
-            pause,
-        }];
-        fail(role, cause.to_owned());
-        role.reconcile(self.node, &mut steps);
-        steps
-    }
-
-    /// The pause before another try is over.
-    pub(crate) fn probe_due(&mut self, partition: &PartitionId) -> Vec<Step> {
-        let Some(role) = self.roles.get_mut(partition) else {
-            return Vec::new();
-        };
-        if role.standing != Standing::Parked {
-            return Vec::new();
-        }
-        let topic_id = role.topic_id;
-        if self.directories.locate(partition, topic_id) == Located::Nowhere {
-            let Some(directory) = self.directories.least_used() else {
-                let pause = role.next_probe_pause();
-                return vec![Step::ProbeLater {
-                    partition: partition.clone(),
-                    pause,
-                }];
+            return match fault {
+                CreateFault::HalfMade(_) => {
+                    role.is_made = true;
+                    self.steps.push(remove(&role, Some(at)));
+                    self.roles.insert(partition.clone(), role);
+                }
+                CreateFault::NotMade(_) | CreateFault::Occupied(_) => self.enter_anew(partition),
             };
-            role.standing = Standing::Creating;
-            role.directory = directory;
-            self.directories.added(directory, partition, topic_id);
-            return vec![Step::Create {
-                partition: partition.clone(),
-                topic_id,
-                directory,
-            }];
         }
-        role.standing = Standing::OnStage;
-        vec![Step::Revive {
-            partition: partition.clone(),
-        }]
+        match fault {
+            CreateFault::NotMade(cause) => {
+                role.fail(cause);
+                role.failed_in.push(at);
+                self.place_new(&mut role);
+            }
+            CreateFault::HalfMade(cause) => {
+                role.fail(cause);
+                role.standing = Standing::Parked;
+                role.try_later(&mut self.steps);
+            }
+            CreateFault::Occupied(cause) => {
+                role.fail(cause);
+                role.standing = Standing::MakingRoom;
+                self.set_aside_from(at, partition.clone());
+            }
+        }
+        role.reconcile(self.node, &mut self.steps);
+        self.roles.insert(partition.clone(), role);
     }
 
-    /// The restart budget of a partition is spent.
-    pub(crate) fn parked(&mut self, partition: &PartitionId, cause: String) -> Vec<Step> {
+    /// A partition was taken off and its directory renamed, or not. Its name may be wanted already.
+    pub(crate) fn left(&mut self, partition: &PartitionId, outcome: Result<(), String>) {
         let Some(role) = self.roles.get_mut(partition) else {
-            return Vec::new();
+            return;
         };
-        if role.standing != Standing::OnStage {
-            return Vec::new();
+        if outcome.is_err() {
+            role.must_leave_again = true;
+            return role.try_later(&mut self.steps);
         }
-        role.standing = Standing::Parked;
-        let pause = role.next_probe_pause();
-        let mut steps = vec![Step::ProbeLater {
-            partition: partition.clone(),
-            pause,
-        }];
-        fail(role, cause);
-        role.reconcile(self.node, &mut steps);
-        steps
+        if role.is_made {
+            let directory = role.directory;
+            self.directories.removed(directory, partition);
+        }
+        self.roles.remove(partition);
+        self.enter_anew(partition);
     }
 
-    /// A partition left for good; its directory was renamed to what is returned by the shell.
-    /// The name may be wanted again at once: the next comparison enters it anew.
-    pub(crate) fn removed(&mut self, partition: &PartitionId) {
-        if let Some(role) = self.roles.remove(partition) {
-            self.directories.removed(role.directory, partition);
-            self.compared.remove(&partition.topic);
-        }
-    }
-
-    /// What a partition says of itself.
-    pub(crate) fn heard(
-        &mut self,
-        partition: &PartitionId,
-        topic_id: TopicId,
-        fact: &PartitionFact,
-    ) -> Vec<Step> {
-        let Some(role) = self.roles.get_mut(partition) else {
-            return Vec::new();
+    /// A name has become free: a newer topic may have been waiting for it.
+    pub(super) fn enter_anew(&mut self, partition: &PartitionId) {
+        let Some(image) = self.image.clone() else {
+            return;
         };
-        if role.topic_id != topic_id || role.standing == Standing::Leaving {
-            return Vec::new();
-        }
-        let mut steps = Vec::new();
-        match fact {
-            PartitionFact::LogRecovered { .. } => {
-                role.recovered();
-                // A new instance does not know that the old one was degraded: it finds out itself.
-                role.is_degraded = false;
-                role.serves = Some(true);
-            }
-            PartitionFact::TailCut { .. } => {
-                steps.push(Step::RaiseEpoch {
-                    partition: role.reference(),
-                });
-            }
-            PartitionFact::LeadershipTaken { .. } => {}
-            PartitionFact::Degraded { .. } => {
-                role.is_degraded = true;
-                steps.push(Step::JudgeDegradedLater {
-                    partition: partition.clone(),
-                });
-            }
-            PartitionFact::Healed => {
-                role.is_degraded = false;
-                role.serves = Some(true);
-            }
-            PartitionFact::StateSuspect => fail(role, "its state crashes every batch".to_owned()),
-            PartitionFact::Failed {
-                cause,
-                is_missing: true,
-            } => fail(role, cause.clone()),
-            // The supervisor restarts it; its budget says when that is given up.
-            PartitionFact::Failed {
-                is_missing: false, ..
-            } => {}
-        }
-        role.reconcile(self.node, &mut steps);
-        steps
-    }
-
-    /// `kabuki.degraded.leader.ms` are over: a partition that still refuses writes is offered
-    /// without a leader, or it would fill the shared buffer of its producers.
-    pub(crate) fn degraded_due(&mut self, partition: &PartitionId) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if let Some(role) = self.roles.get_mut(partition)
-            && role.is_degraded
+        if let Some(topic) = image.topic(&partition.topic)
+            && let Some(hosted) = topic.partition(partition.partition)
         {
-            fail(role, "writes are refused for too long".to_owned());
-            role.reconcile(self.node, &mut steps);
+            self.compare_partition(topic, partition.partition, hosted);
         }
-        steps
-    }
-
-    /// The controller refused or did not answer: asked again with the next news or image.
-    pub(crate) fn was_refused(&mut self, partition: PartitionRef) {
-        let mut roles = self.roles.values_mut();
-        if let Some(role) = roles.find(|role| role.reference() == partition) {
-            role.was_refused();
-        }
-    }
-
-    /// Counts for `kabuki actors`: on stage, parked, missing.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        let count = |standing| {
-            self.roles
-                .values()
-                .filter(|role| role.standing == standing)
-                .count()
-        };
-        (
-            count(Standing::OnStage),
-            count(Standing::Parked),
-            count(Standing::Missing),
-        )
     }
 }
 
-fn lose(role: &mut Role, cause: String) {
-    role.standing = Standing::Missing;
-    fail(role, cause);
+/// The step that takes a partition off.
+pub(super) fn remove(role: &Role, directory: Option<usize>) -> Step {
+    Step::Remove {
+        partition: role.partition.clone(),
+        topic_id: role.topic_id,
+        directory,
+    }
 }
 
-fn fail(role: &mut Role, cause: String) {
-    role.serves = Some(false);
-    role.cause = cause;
+/// A topic has far fewer than 2^31 partitions; the controller bounds them.
+fn index_of(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -3,6 +3,14 @@
 
 mod cast;
 mod directories;
+mod news;
 mod role;
+mod scans;
+mod step;
 
-pub(crate) use cast::{Cast, Step};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cast::{Cast, CreateFault};
+pub(crate) use directories::Found;
+pub(crate) use step::{Ask, Step};
