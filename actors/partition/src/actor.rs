@@ -48,6 +48,7 @@ pub struct Partition {
     /// Epoch to lead in as soon as it can be stored.
     wanted_epoch: Option<LeaderEpoch>,
     lead_ports: Vec<(LeaderEpoch, LeadPort)>,
+    await_ports: Vec<lead::AwaitPort>,
     stopping: Option<Stopping>,
     late_timer: Option<Timer>,
     /// Set once this instance has given up, so that nothing more is started.
@@ -92,6 +93,7 @@ impl Partition {
             open: None,
             wanted_epoch: None,
             lead_ports: Vec::new(),
+            await_ports: Vec::new(),
             stopping: None,
             late_timer: None,
             has_failed: false,

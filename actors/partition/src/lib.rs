@@ -12,6 +12,7 @@
 //! | [`FindOffset`], [`FindEpochEnd`] | query | session | at once, or after a search |
 //! | [`TrimLog`] | command | session, retention | when the log start is durable |
 //! | [`BecomeLeader`], [`ResignLeadership`] | command | keeper | when the epoch is durable |
+//! | [`AwaitLeadership`] | query | session | when it leads |
 //! | [`ReconfigureLog`], [`DescribePartition`] | command, query | keeper | at once |
 //! | [`StopPartition`] | command | keeper | when the files are closed or renamed |
 //! | [`PartitionEvent`], [`CheckpointPartition`] | event, command | sent upwards | |

@@ -10,9 +10,9 @@ mod upward;
 pub(crate) use append::batch_fingerprint;
 pub use append::{AppendRecords, AppendRefused, RecordsAppended, RequiredAcks};
 pub use lead::{
-    BecomeLeader, BecomeLeaderRefused, DescribePartition, LeadershipTaken, LogReconfigured,
-    PartitionDescription, PartitionPhase, PartitionStopped, ReconfigureLog, ResignLeadership,
-    StopPartition, StopRefused,
+    AwaitLeadership, AwaitRefused, BecomeLeader, BecomeLeaderRefused, DescribePartition,
+    LeadershipHeld, LeadershipTaken, LogReconfigured, PartitionDescription, PartitionPhase,
+    PartitionStopped, ReconfigureLog, ResignLeadership, StopPartition, StopRefused,
 };
 pub use read::{
     Isolation, PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition,

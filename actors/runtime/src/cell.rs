@@ -350,6 +350,7 @@ impl<A: Actor> Cell<A> {
             started_well.set(true);
             account.set_state(ActorState::Running);
             mailbox.open();
+            mailbox.stage.registry().changed();
             let kind = if is_first {
                 EventKind::Started
             } else {

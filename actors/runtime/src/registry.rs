@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accounting::{Account, ActorState};
@@ -96,13 +97,26 @@ pub enum CrashRefused {
 
 /// Finds actors by path. Cloning gives another handle to the same registry.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<DashMap<ActorPath, Arc<dyn AnyMailbox>>>);
+pub struct Registry(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    actors: DashMap<ActorPath, Arc<dyn AnyMailbox>>,
+    changes: watch::Sender<u64>,
+}
 
 impl Registry {
     /// The address of the actor at `path`, if there is one and it is an `A`.
     pub fn find<A: Actor>(&self, path: &ActorPath) -> Option<Addr<A>> {
-        let mailbox = Arc::clone(self.0.get(path)?.value());
+        let mailbox = Arc::clone(self.0.actors.get(path)?.value());
         mailbox.into_any().downcast::<Mailbox<A>>().ok().map(Addr)
+    }
+
+    /// A number that changes whenever an actor has been registered, an instance of one has started,
+    /// or one has left for good: to wait for an actor without looking again and again. Take the
+    /// receiver, look, and wait for a change only then, so that none falls between.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 
     /// All actors at or below `prefix`, in order of their paths.
@@ -123,7 +137,12 @@ impl Registry {
     /// # Errors
     /// When there is no such actor, or it is down already.
     pub fn crash(&self, path: &ActorPath) -> Result<(), CrashRefused> {
-        let Some(mailbox) = self.0.get(path).map(|entry| Arc::clone(entry.value())) else {
+        let Some(mailbox) = self
+            .0
+            .actors
+            .get(path)
+            .map(|entry| Arc::clone(entry.value()))
+        else {
             return Err(CrashRefused::Unknown { path: path.clone() });
         };
         match mailbox.account().state() {
@@ -139,19 +158,31 @@ impl Registry {
     }
 
     pub(crate) fn insert(&self, mailbox: Arc<dyn AnyMailbox>) {
-        self.0.insert(mailbox.account().path.clone(), mailbox);
+        let path = mailbox.account().path.clone();
+        self.0.actors.insert(path, mailbox);
+        self.changed();
     }
 
     /// Removes the entry of this account, unless another actor has taken the path since.
     pub(crate) fn remove(&self, account: &Account) {
-        self.0.remove_if(&account.path, |_, mailbox| {
-            mailbox.account().id == account.id
-        });
+        let is_same = |mailbox: &Arc<dyn AnyMailbox>| mailbox.account().id == account.id;
+        self.0
+            .actors
+            .remove_if(&account.path, |_, mailbox| is_same(mailbox));
+        self.changed();
+    }
+
+    /// Wakes those who wait for a change.
+    pub(crate) fn changed(&self) {
+        self.0
+            .changes
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// A copy of the entries: whoever walks them must hold no lock of the map.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<dyn AnyMailbox>> {
         self.0
+            .actors
             .iter()
             .map(|entry| Arc::clone(entry.value()))
             .collect()
@@ -188,7 +219,7 @@ fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("actors", &self.0.len())
+            .field("actors", &self.0.actors.len())
             .finish()
     }
 }

@@ -9,7 +9,8 @@ use kabuki_controller::messages::{
     AllocateProducerId, AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics,
 };
 use kabuki_partition::{
-    AppendRecords, FindEpochEnd, FindOffset, ReadRecords, TrimLog, UnwatchPartition, WatchPartition,
+    AppendRecords, AwaitLeadership, FindEpochEnd, FindOffset, ReadRecords, TrimLog,
+    UnwatchPartition, WatchPartition,
 };
 use kabuki_protocol::ids::PartitionId;
 use kabuki_runtime::{
@@ -27,6 +28,7 @@ pub struct PartitionPort {
     pub(crate) find_offset: Recipient<FindOffset>,
     pub(crate) find_epoch_end: Recipient<FindEpochEnd>,
     pub(crate) trim: Recipient<TrimLog>,
+    pub(crate) await_leadership: Recipient<AwaitLeadership>,
 }
 
 impl PartitionPort {
@@ -40,7 +42,8 @@ impl PartitionPort {
             + Handler<UnwatchPartition>
             + Handler<FindOffset>
             + Handler<FindEpochEnd>
-            + Handler<TrimLog>,
+            + Handler<TrimLog>
+            + Handler<AwaitLeadership>,
     {
         Self {
             append: address.recipient(),
@@ -50,6 +53,7 @@ impl PartitionPort {
             find_offset: address.recipient(),
             find_epoch_end: address.recipient(),
             trim: address.recipient(),
+            await_leadership: address.recipient(),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Takes and gives up leadership: an epoch is stored before anything is served in it.
 
 use kabuki_protocol::ids::LeaderEpoch;
-use kabuki_runtime::{Context, Handler, Message};
+use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
 use kabuki_storage::EpochCache;
 
 use super::jobs::{JobOutcome, own_message};
 use super::{Open, Out, Partition};
 use crate::messages::{
-    AppendRefused, BecomeLeader, BecomeLeaderRefused, LeadershipTaken, PartitionFact,
-    PartitionMoved, ResignLeadership,
+    AppendRefused, AwaitLeadership, AwaitRefused, BecomeLeader, BecomeLeaderRefused,
+    LeadershipHeld, LeadershipTaken, PartitionFact, PartitionMoved, ResignLeadership,
 };
 use crate::state::{LeadPlan, Probe};
+
+/// Who waits until this replica leads.
+pub(super) type AwaitPort = ReplyPort<Result<LeadershipHeld, AwaitRefused>>;
 
 /// An epoch that was being stored, with the outcome.
 pub(crate) struct StoredEpoch {
@@ -64,7 +67,36 @@ impl Handler<ResignLeadership> for Partition {
     }
 }
 
+impl Handler<AwaitLeadership> for Partition {
+    fn handle(&mut self, wait: AwaitLeadership, _: &mut Context<Self>) {
+        let asked = wait.topic_id;
+        if let Some(hosted) = self.foreign_to(asked) {
+            let why = AwaitRefused::ForeignTopic { asked, hosted };
+            return wait.reply.send(Err(why));
+        }
+        if self.stopping.is_some() {
+            return wait.reply.refuse(Undelivered::Stopped);
+        }
+        // Those whose time was over are forgotten, so no more are kept than wait.
+        self.await_ports.retain(|port| !port.is_abandoned());
+        self.await_ports.push(wait.reply);
+        self.answer_await_ports();
+    }
+}
+
 impl Partition {
+    /// Tells those who wait for it that this replica leads, if it does.
+    fn answer_await_ports(&mut self) {
+        let Some(open) = &self.open else { return };
+        if !open.state.leadership.is_leading() {
+            return;
+        }
+        let leader_epoch = open.state.leadership.epoch();
+        for port in self.await_ports.drain(..) {
+            port.send(Ok(LeadershipHeld { leader_epoch }));
+        }
+    }
+
     /// Starts to store the epoch that is wanted. False when none is, or when the disk has refused it:
     /// then the probe tries again.
     pub(crate) fn take_leadership(&mut self, cx: &mut Context<Self>) -> bool {
@@ -157,6 +189,7 @@ impl Partition {
         }
         self.tell_watchers(PartitionMoved::Changed);
         self.answer_lead_ports();
+        self.answer_await_ports();
         if is_wanted {
             self.tell_keeper(
                 PartitionFact::LeadershipTaken {

@@ -67,6 +67,9 @@ impl Partition {
         for reply in self.lead_ports.drain(..) {
             reply.1.refuse(Undelivered::Stopped);
         }
+        for reply in self.await_ports.drain(..) {
+            reply.refuse(Undelivered::Stopped);
+        }
         let delete = stopping.delete;
         if delete {
             self.rename(cx);

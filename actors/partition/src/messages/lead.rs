@@ -82,6 +82,55 @@ impl Message for ResignLeadership {
     const LANE: Lane = Lane::Control;
 }
 
+/// Answered once this replica leads and takes appends and reads, at once if it does already.
+///
+/// Waits through recovery and the storing of the epoch. `NoReply::Lost` after a crash: the next
+/// instance is to be asked again. Sent by the session that has created the topic, so that its
+/// client's first request is served.
+pub struct AwaitLeadership {
+    /// The topic the sender means.
+    pub topic_id: TopicId,
+    /// Gets the answer.
+    pub reply: ReplyPort<Result<LeadershipHeld, AwaitRefused>>,
+}
+
+impl fmt::Debug for AwaitLeadership {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AwaitLeadership")
+            .field("topic_id", &self.topic_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Message for AwaitLeadership {
+    type Reply = ();
+    const LANE: Lane = Lane::Control;
+
+    fn undelivered(self, why: Undelivered) {
+        self.reply.refuse(why);
+    }
+}
+
+/// This replica leads and serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeadershipHeld {
+    /// Epoch it leads in.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Why leadership is not waited for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwaitRefused {
+    /// The partition of this name belongs to another topic.
+    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
+    ForeignTopic {
+        /// Id of the topic that was meant.
+        asked: TopicId,
+        /// Id of the topic whose partition this is.
+        hosted: TopicId,
+    },
+}
+
 /// Gives the partition another configuration, from the next append on. The reply comes at once.
 #[derive(Debug, Clone)]
 pub struct ReconfigureLog {

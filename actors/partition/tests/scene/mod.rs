@@ -343,6 +343,19 @@ impl Scene {
         self.partition.ask_with(DEADLINE, order).await.unwrap()
     }
 
+    /// Waits until it leads.
+    pub(crate) fn await_leadership(&self) -> Reply<Result<LeadershipHeld, AwaitRefused>> {
+        let (port, reply) = reply_channel();
+        let wait = AwaitLeadership {
+            topic_id: topic_id(),
+            reply: port,
+        };
+        if let Err(refused) = self.partition.try_tell(wait) {
+            kabuki_runtime::Message::undelivered(refused.message, refused.why);
+        }
+        reply
+    }
+
     /// Its numbers.
     pub(crate) async fn describe(&self) -> PartitionDescription {
         let description = self.partition.ask(DescribePartition, DEADLINE).await;

@@ -124,3 +124,27 @@ fn the_result_of_a_test_comes_back_and_its_panics_pass_through() {
     let panic = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"the test itself"));
 }
+
+#[test]
+fn the_registry_tells_when_an_actor_comes_is_back_or_has_gone() {
+    testing::run(|stage| async move {
+        let mut changes = stage.registry().changes();
+        let root = stage.root();
+        let (addr, _) = start_probe(&root, "probe");
+        assert!(changes.has_changed().unwrap(), "registered");
+        seen(&addr).await;
+        changes.mark_unchanged();
+
+        stage.registry().crash(addr.path()).unwrap();
+        changes.changed().await.unwrap();
+        let state = stage.registry().describe(addr.path())[0].state;
+        assert_eq!(state, ActorState::Running, "the next instance is up");
+        assert!(!changes.has_changed().unwrap());
+
+        let (_, ()) = tokio::join!(root.stop_child("probe", SOON), async {
+            while stage.registry().find::<Probe>(addr.path()).is_some() {
+                changes.changed().await.unwrap();
+            }
+        });
+    });
+}

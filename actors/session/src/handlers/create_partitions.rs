@@ -48,7 +48,7 @@ pub(super) async fn answer(request: CreatePartitionsRequest, context: RequestCon
                 .filter_map(|topic| Some(image.topic(&topic.name)?.id))
                 .collect();
             if !validate_only {
-                hosting::wait_until_hosted(&services, &made).await;
+                hosting::wait_until_serving(&services, &made, wait).await;
             }
             results.extend(
                 names

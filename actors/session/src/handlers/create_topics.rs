@@ -1,7 +1,7 @@
 //! CreateTopics (key 19): creates topics, each by itself. Versions 2 to 7.
 //!
-//! The controller checks and decides. The answer is held back until the partitions led here are on
-//! stage, so that a producer that follows finds them.
+//! The controller checks and decides. The answer is held back until the partitions led here serve, so
+//! that the first request of a client that follows succeeds.
 //!
 //! | version | what it added here |
 //! |---|---|
@@ -54,7 +54,7 @@ pub(super) async fn answer(request: CreateTopicsRequest, context: RequestContext
         Ok(outcomes) => {
             let made: Vec<TopicId> = outcomes.iter().flatten().map(|topic| topic.id).collect();
             if !validate_only {
-                hosting::wait_until_hosted(&services, &made).await;
+                hosting::wait_until_serving(&services, &made, wait).await;
             }
             let results = names
                 .into_iter()

@@ -143,7 +143,7 @@ async fn create_and_answer(
     .await;
     let outcomes = created.unwrap_or_default();
     let made: Vec<TopicId> = outcomes.iter().flatten().map(|topic| topic.id).collect();
-    hosting::wait_until_hosted(&services, &made).await;
+    hosting::wait_until_serving(&services, &made, CREATE_WAIT).await;
     let mut refused = Vec::new();
     for (name, outcome) in missing.into_iter().zip(outcomes) {
         match outcome {

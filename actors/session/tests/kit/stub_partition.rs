@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 use kabuki_partition::{
-    AppendRecords, AppendRefused, EpochEnd, FindEpochEnd, FindOffset, FindRefused, LogTrimmed,
-    OffsetFound, OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsAppended,
-    RecordsRead, TrimLog, TrimRefused, UnwatchPartition, WatchPartition, WatcherId,
+    AppendRecords, AppendRefused, AwaitLeadership, AwaitRefused, EpochEnd, FindEpochEnd,
+    FindOffset, FindRefused, LeadershipHeld, LogTrimmed, OffsetFound, OffsetTarget, PartitionMoved,
+    ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog, TrimRefused, UnwatchPartition,
+    WatchPartition, WatcherId,
 };
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Actor, Context, Handler, Message, ReplyPort};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) read_refusal: Option<ReadRefused>,
     /// Reads are never answered.
     pub(crate) swallows_reads: bool,
+    /// Who waits for leadership waits until [`TakeLead`].
+    pub(crate) does_not_lead: bool,
     pub(crate) watchers: Vec<WatcherId>,
     pub(crate) watches_seen: usize,
     pub(crate) reads_seen: usize,
@@ -51,6 +54,7 @@ pub(crate) struct StubPartition {
     leader_epoch: LeaderEpoch,
     held: Vec<AppendRecords>,
     swallowed: Vec<ReadRecords>,
+    awaiting: Vec<ReplyPort<Result<LeadershipHeld, AwaitRefused>>>,
     watchers: HashMap<WatcherId, (Offset, ReplyPort<PartitionMoved>)>,
 }
 
@@ -61,7 +65,23 @@ impl Message for ReleaseAppends {
     type Reply = ();
 }
 
+/// Lets it lead.
+pub(crate) struct TakeLead;
+
+impl Message for TakeLead {
+    type Reply = ();
+}
+
 impl StubPartition {
+    fn answer_awaiting(&mut self) {
+        if !self.log.lock().does_not_lead {
+            let leader_epoch = self.leader_epoch;
+            for reply in self.awaiting.drain(..) {
+                reply.send(Ok(LeadershipHeld { leader_epoch }));
+            }
+        }
+    }
+
     pub(crate) fn new(topic_id: TopicId, log: StubLog, leader_epoch: LeaderEpoch) -> Self {
         Self {
             topic_id,
@@ -69,6 +89,7 @@ impl StubPartition {
             leader_epoch,
             held: Vec::new(),
             swallowed: Vec::new(),
+            awaiting: Vec::new(),
             watchers: HashMap::new(),
         }
     }
@@ -263,6 +284,25 @@ impl Handler<FindEpochEnd> for StubPartition {
             leader_epoch: self.leader_epoch,
             end_offset: Offset(self.log.lock().log_end),
         }));
+    }
+}
+
+impl Handler<AwaitLeadership> for StubPartition {
+    fn handle(&mut self, query: AwaitLeadership, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (query.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = AwaitRefused::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
+        self.awaiting.push(query.reply);
+        self.answer_awaiting();
+    }
+}
+
+impl Handler<TakeLead> for StubPartition {
+    fn handle(&mut self, _message: TakeLead, _cx: &mut Context<Self>) {
+        self.log.lock().does_not_lead = false;
+        self.answer_awaiting();
     }
 }
 
