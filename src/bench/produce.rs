@@ -225,24 +225,28 @@ impl ProduceLane {
             if self.phase == Phase::Draining && self.unanswered.is_empty() && sent.is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if sent.is_pending() || self.phase == Phase::Draining || self.room() == 0 {
+            if sent.is_pending() || self.phase == Phase::Draining || self.window() == 0 {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Requests that may go on the way now.
-    fn room(&self) -> usize {
-        let window = match self.plan.acks {
+    /// Requests that may be unanswered beyond those that are.
+    fn window(&self) -> usize {
+        match self.plan.acks {
             AcksArg::None => usize::MAX,
             _ => self.plan.in_flight_max - self.unanswered.len(),
-        };
+        }
+    }
+
+    /// Requests that may go on the way now.
+    fn room(&self) -> usize {
         let left = self
             .plan
             .requests_per_lane
             .map(|all| all - self.asked_count);
         let left = left.and_then(|left| usize::try_from(left).ok());
-        window
+        self.window()
             .min(left.unwrap_or(usize::MAX))
             .min(self.plan.frames_at_once())
     }

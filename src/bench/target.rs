@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kabuki_client::{Admin, Client, ClientError, ClientOptions, NewTopic, Topic};
+use kabuki_client::{Admin, Client, ClientError, ClientOptions, NewTopic, OffsetSpec, Topic};
 use kabuki_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
@@ -74,10 +74,14 @@ impl Target {
         loop {
             match leaders(admin.client(), &topic) {
                 Ok(leaders) => {
-                    let topic = topic.name;
+                    // Metadata may name a leader that has not yet heard of it; this question is
+                    // asked again until all of them answer.
+                    let numbers: Vec<i32> = leaders.keys().copied().collect();
+                    let spec = OffsetSpec::Latest;
+                    admin.list_offsets(&topic.name, &numbers, spec).await?;
                     return Ok(Self {
                         admin,
-                        topic,
+                        topic: topic.name,
                         leaders,
                     });
                 }
@@ -119,7 +123,12 @@ async fn admin(args: &TargetArgs) -> Result<Admin, BenchError> {
 /// Creates the topic and waits until the broker shows it.
 async fn create(admin: &Admin, name: &str, partitions: i32) -> Result<Topic, ClientError> {
     let topic = NewTopic::named(name).partitions(partitions);
-    admin.create_topic(&topic).await?;
+    if let Err(error) = admin.create_topic(&topic).await
+        // Created a moment ago by somebody else: this broker has not heard of it yet.
+        && error.code() != Some(ErrorCode::TopicAlreadyExists)
+    {
+        return Err(error);
+    }
     let deadline = Instant::now() + LEADERS_WAIT;
     loop {
         match admin.describe_topic(name).await {
