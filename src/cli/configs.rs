@@ -8,9 +8,18 @@ use super::table::{Align, Columns, print};
 use super::topics::key_value;
 use super::{CliError, ClusterArgs};
 
+/// Arguments of `configs`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigsArgs {
+    #[command(subcommand)]
+    command: ConfigsCommand,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
 /// What to do with configuration.
 #[derive(Debug, Subcommand)]
-pub(crate) enum ConfigsCommand {
+enum ConfigsCommand {
     /// Shows configuration: what was set, or all of it, or single keys
     Get(GetArgs),
     /// Changes configuration while the broker runs
@@ -20,7 +29,7 @@ pub(crate) enum ConfigsCommand {
 /// Whose configuration.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct ResourceArgs {
+struct ResourceArgs {
     /// Configuration of this topic
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
@@ -34,7 +43,7 @@ pub(crate) struct ResourceArgs {
 
 /// Arguments of `configs get`.
 #[derive(Debug, Args)]
-pub(crate) struct GetArgs {
+struct GetArgs {
     /// Keys to show; without any, those that differ from the default
     keys: Vec<String>,
     /// Shows defaults as well
@@ -42,13 +51,11 @@ pub(crate) struct GetArgs {
     all: bool,
     #[command(flatten)]
     resource: ResourceArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Arguments of `configs set`.
 #[derive(Debug, Args)]
-pub(crate) struct SetArgs {
+struct SetArgs {
     /// Keys and values to set
     #[arg(value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
@@ -63,8 +70,6 @@ pub(crate) struct SetArgs {
     subtract: Vec<(String, String)>,
     #[command(flatten)]
     resource: ResourceArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 impl ResourceArgs {
@@ -78,18 +83,18 @@ impl ResourceArgs {
     }
 }
 
-pub(super) async fn run(command: ConfigsCommand) -> Result<(), CliError> {
-    match command {
-        ConfigsCommand::Get(args) => get(args).await,
-        ConfigsCommand::Set(args) => set(args).await,
+pub(super) async fn run(args: ConfigsArgs) -> Result<(), CliError> {
+    let cluster = &args.cluster;
+    match args.command {
+        ConfigsCommand::Get(args) => get(args, cluster).await,
+        ConfigsCommand::Set(args) => set(args, cluster).await,
     }
 }
 
-async fn get(args: GetArgs) -> Result<(), CliError> {
+async fn get(args: GetArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     let resource = args.resource.resource();
     let keys: Vec<&str> = args.keys.iter().map(String::as_str).collect();
-    let entries = args
-        .cluster
+    let entries = cluster
         .admin()
         .await?
         .describe_configs(&resource, &keys)
@@ -138,7 +143,7 @@ async fn get(args: GetArgs) -> Result<(), CliError> {
     columns.print()
 }
 
-async fn set(args: SetArgs) -> Result<(), CliError> {
+async fn set(args: SetArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     let mut changes: Vec<ConfigChange> = Vec::new();
     changes.extend(
         args.set
@@ -158,7 +163,7 @@ async fn set(args: SetArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(hint.to_owned()));
     }
     let resource = args.resource.resource();
-    args.cluster
+    cluster
         .admin()
         .await?
         .alter_configs(&resource, &changes)

@@ -21,15 +21,13 @@ use kabuki_client::{Admin, Client, ClientError, ClientOptions};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Creates, lists, describes, alters and deletes topics
-    #[command(subcommand)]
-    Topics(topics::TopicsCommand),
+    Topics(topics::TopicsArgs),
     /// Writes the lines of standard input to a topic
     Produce(produce::ProduceArgs),
     /// Writes the records of a topic to standard output
     Consume(consume::ConsumeArgs),
     /// Shows and changes the configuration of topics and brokers
-    #[command(subcommand)]
-    Configs(configs::ConfigsCommand),
+    Configs(configs::ConfigsArgs),
     /// Reads log files without a broker
     #[command(subcommand)]
     Log(log_dump::LogCommand),
@@ -37,11 +35,16 @@ pub(crate) enum Command {
     Actors(actors::ActorsArgs),
 }
 
-/// Where the cluster is.
+/// Where the cluster is. Global, so that it may stand before a subcommand and behind it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClusterArgs {
     /// Addresses of brokers, parted by commas
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9092"
+    )]
     bootstrap: String,
 }
 
@@ -97,10 +100,10 @@ impl CliError {
 /// Runs one command; the answer is the exit code.
 pub(crate) async fn run(command: Command) -> i32 {
     let result = match command {
-        Command::Topics(command) => topics::run(command).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
-        Command::Configs(command) => configs::run(command).await,
+        Command::Configs(args) => configs::run(args).await,
         Command::Log(command) => log_dump::run(command),
         Command::Actors(args) => actors::run(args).await,
     };
@@ -176,6 +179,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_bootstrap_address_is_taken_before_and_behind_a_subcommand() {
+        for line in [
+            "topics --bootstrap , list",
+            "topics list --bootstrap ,",
+            "configs --bootstrap , get --all-brokers",
+            "configs get --all-brokers --bootstrap ,",
+            "actors --bootstrap ,",
+            "actors /replicas --bootstrap ,",
+            "actors --bootstrap , /replicas",
+            "actors --bootstrap , crash /replicas/orders-3",
+            "actors crash /replicas/orders-3 --bootstrap ,",
+            "actors crash --bootstrap , /replicas/orders-3",
+            "actors --bootstrap , log --json",
+            "actors log --bootstrap ,",
+            "produce --bootstrap , orders",
+            "consume orders --bootstrap ,",
+        ] {
+            // No address is nonsense that only the command finds: it has heard it.
+            assert_eq!(run(parse(line).expect(line)).await, 2, "{line}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_refusal_is_code_1_and_nonsense_found_later_is_code_2() {
         // Nothing listens on port 1 of the loopback address.
         for (line, code) in [
@@ -184,6 +210,8 @@ mod tests {
             ("topics list --bootstrap ,", 2),
             ("topics alter orders --bootstrap 127.0.0.1:1", 2),
             ("configs set --topic orders --bootstrap 127.0.0.1:1", 2),
+            ("actors --watch crash /edge --bootstrap 127.0.0.1:1", 2),
+            ("actors /edge log --bootstrap 127.0.0.1:1", 2),
         ] {
             assert_eq!(run(parse(line).unwrap()).await, code, "{line}");
         }

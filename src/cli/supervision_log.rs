@@ -28,19 +28,17 @@ pub(crate) struct LogArgs {
     /// Writes each event as a line of JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
-pub(super) async fn run(args: LogArgs) -> Result<(), CliError> {
+pub(super) async fn run(args: LogArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     tokio::select! {
-        result = read(&args) => result,
+        result = read(&args, cluster) => result,
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 
-async fn read(args: &LogArgs) -> Result<(), CliError> {
-    let admin = args.cluster.admin().await?;
+async fn read(args: &LogArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
+    let admin = cluster.admin().await?;
     let mut from_seq = 0;
     let mut wait = Duration::ZERO;
     loop {

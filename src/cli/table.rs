@@ -42,11 +42,11 @@ impl Columns {
     }
 
     /// Adds a line.
-    pub(super) fn row<const N: usize>(&mut self, values: [String; N]) {
+    pub(super) fn row(&mut self, values: impl IntoIterator<Item = String>) {
         let cells = values
-            .iter()
+            .into_iter()
             .zip(&self.align)
-            .map(|(value, align)| cell(value, *align));
+            .map(|(value, align)| cell(&value, *align));
         self.table.add_row(cells);
     }
 
@@ -83,6 +83,29 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
         .map_err(CliError::output)
 }
 
+/// Characters in a line of the terminal that standard output is; `None` where it is none.
+pub(super) fn terminal_columns() -> Option<usize> {
+    /// What terminals have that do not tell.
+    const COLUMNS_DEFAULT: usize = 80;
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let told = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col));
+    Some(if told == 0 { COLUMNS_DEFAULT } else { told })
+}
+
+/// A text of at most `characters_max`, the last one an ellipsis where it was cut.
+pub(super) fn shortened(text: &str, characters_max: usize) -> String {
+    match text.char_indices().nth(characters_max) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept = text.chars().take(characters_max.saturating_sub(1));
+            kept.chain(['…']).collect()
+        }
+    }
+}
+
 /// Numbers parted by commas.
 pub(super) fn joined<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     values
@@ -117,6 +140,13 @@ mod tests {
         ] {
             assert_eq!(duration_ms(ms), text);
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("short", 5), "short");
+        assert_eq!(shortened("longer", 5), "long…");
+        assert_eq!(shortened(&"ä".repeat(61), 60).chars().count(), 60);
     }
 
     #[test]

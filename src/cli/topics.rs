@@ -9,9 +9,18 @@ use kabuki_protocol::error::ErrorCode;
 use super::table::{Align, Columns, joined, print};
 use super::{CliError, ClusterArgs};
 
+/// Arguments of `topics`.
+#[derive(Debug, Args)]
+pub(crate) struct TopicsArgs {
+    #[command(subcommand)]
+    command: TopicsCommand,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
 /// What to do with topics.
 #[derive(Debug, Subcommand)]
-pub(crate) enum TopicsCommand {
+enum TopicsCommand {
     /// Creates a topic
     Create(CreateArgs),
     /// Lists the topics
@@ -26,7 +35,7 @@ pub(crate) enum TopicsCommand {
 
 /// Arguments of `topics create`.
 #[derive(Debug, Args)]
-pub(crate) struct CreateArgs {
+struct CreateArgs {
     /// Name of the topic
     topic: String,
     /// Number of partitions; the broker's num.partitions if not given
@@ -41,35 +50,29 @@ pub(crate) struct CreateArgs {
     /// Succeeds if the topic exists
     #[arg(long)]
     if_not_exists: bool,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Arguments of `topics list`.
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+struct ListArgs {
     /// Shows the brokers' own topics as well
     #[arg(long)]
     internal: bool,
     /// Shows names only, one on each line
     #[arg(long)]
     names: bool,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Arguments of `topics describe`.
 #[derive(Debug, Args)]
-pub(crate) struct DescribeArgs {
+struct DescribeArgs {
     /// Topics to describe; all of them if none is given
     topics: Vec<String>,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Arguments of `topics alter`.
 #[derive(Debug, Args)]
-pub(crate) struct AlterArgs {
+struct AlterArgs {
     /// Name of the topic
     topic: String,
     /// Number of partitions it shall have; partitions cannot be taken away
@@ -81,21 +84,17 @@ pub(crate) struct AlterArgs {
     /// Configuration to set back to its default; may be repeated
     #[arg(long, value_name = "KEY")]
     delete_config: Vec<String>,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Arguments of `topics delete`.
 #[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
+struct DeleteArgs {
     /// Topics to delete
     #[arg(required = true)]
     topics: Vec<String>,
     /// Succeeds if a topic does not exist
     #[arg(long)]
     if_exists: bool,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// Reads `key=value`.
@@ -108,24 +107,25 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub(super) async fn run(command: TopicsCommand) -> Result<(), CliError> {
-    match command {
-        TopicsCommand::Create(args) => create(args).await,
-        TopicsCommand::List(args) => list(args).await,
-        TopicsCommand::Describe(args) => describe(args).await,
-        TopicsCommand::Alter(args) => alter(args).await,
-        TopicsCommand::Delete(args) => delete(args).await,
+pub(super) async fn run(args: TopicsArgs) -> Result<(), CliError> {
+    let cluster = &args.cluster;
+    match args.command {
+        TopicsCommand::Create(args) => create(args, cluster).await,
+        TopicsCommand::List(args) => list(args, cluster).await,
+        TopicsCommand::Describe(args) => describe(args, cluster).await,
+        TopicsCommand::Alter(args) => alter(args, cluster).await,
+        TopicsCommand::Delete(args) => delete(args, cluster).await,
     }
 }
 
-async fn create(args: CreateArgs) -> Result<(), CliError> {
+async fn create(args: CreateArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     let topic = NewTopic {
         partitions: args.partitions,
         replication_factor: args.replication_factor,
         configs: args.config.into_iter().collect(),
         ..NewTopic::named(&args.topic)
     };
-    match args.cluster.admin().await?.create_topic(&topic).await {
+    match cluster.admin().await?.create_topic(&topic).await {
         Ok(created) => {
             let shape = match (created.partitions, created.replication_factor) {
                 (Some(partitions), Some(replicas)) => {
@@ -146,8 +146,8 @@ async fn create(args: CreateArgs) -> Result<(), CliError> {
     }
 }
 
-async fn list(args: ListArgs) -> Result<(), CliError> {
-    let topics = args.cluster.admin().await?.list_topics().await?;
+async fn list(args: ListArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
+    let topics = cluster.admin().await?.list_topics().await?;
     let shown: Vec<&Topic> = topics
         .iter()
         .filter(|topic| args.internal || !topic.is_internal)
@@ -191,8 +191,8 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
     columns.print()
 }
 
-async fn describe(args: DescribeArgs) -> Result<(), CliError> {
-    let admin = args.cluster.admin().await?;
+async fn describe(args: DescribeArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
+    let admin = cluster.admin().await?;
     let topics = if args.topics.is_empty() {
         admin.list_topics().await?
     } else {
@@ -284,7 +284,7 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
 }
 
-async fn alter(args: AlterArgs) -> Result<(), CliError> {
+async fn alter(args: AlterArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     let mut changes: Vec<ConfigChange> = Vec::new();
     changes.extend(
         args.config
@@ -296,7 +296,7 @@ async fn alter(args: AlterArgs) -> Result<(), CliError> {
         let hint = "nothing to alter: give --partitions, --config or --delete-config";
         return Err(CliError::Usage(hint.to_owned()));
     }
-    let admin = args.cluster.admin().await?;
+    let admin = cluster.admin().await?;
     if !changes.is_empty() {
         admin
             .alter_configs(&ConfigResource::Topic(args.topic.clone()), &changes)
@@ -308,8 +308,8 @@ async fn alter(args: AlterArgs) -> Result<(), CliError> {
     print(&format!("altered topic {}\n", args.topic))
 }
 
-async fn delete(args: DeleteArgs) -> Result<(), CliError> {
-    let admin = args.cluster.admin().await?;
+async fn delete(args: DeleteArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
+    let admin = cluster.admin().await?;
     for topic in &args.topics {
         match admin.delete_topic(topic).await {
             Ok(()) => print(&format!("deleted topic {topic}\n"))?,

@@ -124,7 +124,13 @@ impl Account {
         self.incarnation.store(incarnation.0, Ordering::Release);
     }
 
-    /// Counts one wake-up that took `busy` and handled `messages`.
+    /// Counts a wake-up, at its beginning: until it ends, what the actor said of itself is old.
+    pub(crate) fn wakes(&self) {
+        // Only the actor's own arbiter writes this.
+        self.wake_ups.store(self.wake_ups() + 1, Ordering::Relaxed);
+    }
+
+    /// Adds a wake-up that took `busy` and handled `messages`.
     pub(crate) fn woke(&self, busy: Duration, messages: u64) {
         // Only the actor's own arbiter writes these, so plain loads and stores lose nothing.
         let add = |counter: &AtomicU64, more: u64| {
@@ -135,7 +141,6 @@ impl Account {
             &self.busy_nanos,
             u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX),
         );
-        add(&self.wake_ups, 1);
     }
 
     pub(crate) fn busy(&self) -> Duration {
@@ -149,15 +154,18 @@ impl Account {
     /// Keeps what the actor says of itself. Called within a wake-up.
     pub(crate) fn describe(&self, detail: String) {
         *lock(&self.detail) = detail;
-        let this_wake_up = self.wake_ups() + 1;
         self.described_at_wake_up
-            .store(this_wake_up, Ordering::Relaxed);
+            .store(self.wake_ups(), Ordering::Relaxed);
     }
 
-    /// What the actor said of itself last, and whether it has run since.
-    pub(crate) fn detail(&self) -> (String, bool) {
-        let described_at = self.described_at_wake_up.load(Ordering::Relaxed);
-        (lock(&self.detail).clone(), self.wake_ups() > described_at)
+    /// What the actor said of itself last.
+    pub(crate) fn detail(&self) -> String {
+        lock(&self.detail).clone()
+    }
+
+    /// True when what it said last may be out of date.
+    pub(crate) fn has_run_since_described(&self) -> bool {
+        self.wake_ups() > self.described_at_wake_up.load(Ordering::Relaxed)
     }
 
     pub(crate) fn crashed(&self, crash: Crash) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::{ActorContext, AsyncContext};
 use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::actor::Actor;
@@ -55,8 +56,10 @@ pub(crate) struct Body<A: Actor> {
     handled_control: usize,
     handled_data: usize,
     handled_own: usize,
-    /// In real time; `None` when a description is wanted.
+    /// In real time.
     described_at: Option<std::time::Instant>,
+    /// These wait for a description; their ends are dropped once it is there.
+    wanted_by: Vec<mpsc::Sender<()>>,
     exit: ExitSlot,
 }
 
@@ -121,6 +124,7 @@ impl<A: Actor> Body<A> {
             handled_data: 0,
             handled_own: 0,
             described_at: None,
+            wanted_by: Vec::new(),
             exit,
         }
     }
@@ -129,6 +133,7 @@ impl<A: Actor> Body<A> {
     fn wake_up(&mut self, task: &mut std::task::Context<'_>) -> Option<Exit> {
         let account = Arc::clone(&self.mailbox.account);
         let entered = account.arbiter.enter(account.id);
+        account.wakes();
         let turn = caught(|| self.turn(task, entered));
         let exit = match turn {
             Ok(Turn::More) => {
@@ -227,9 +232,7 @@ impl<A: Actor> Body<A> {
                 return Some(Exit::Killed);
             }
             assert!(!crash, "crash on request");
-            if describe {
-                self.described_at = None;
-            }
+            self.wanted_by = describe;
             if let Some(deadline) = stop {
                 cx.stop_deadline = Some(deadline);
                 cx.in_hand("stop_requested", 0);
@@ -303,16 +306,17 @@ impl<A: Actor> Body<A> {
         }
     }
 
-    /// Renews the description if it is old, or somebody will ask for it.
+    /// Renews the description if it is old, or somebody waits for it.
     fn describe(&mut self, now: std::time::Instant) {
         let is_fresh = |at| now.saturating_duration_since(at) < DESCRIBE_EVERY;
-        if self.described_at.is_some_and(is_fresh) {
+        if self.wanted_by.is_empty() && self.described_at.is_some_and(is_fresh) {
             return;
         }
         self.described_at = Some(now);
         let (actor, _) = self.live.as_ref().expect("called within a turn");
         let detail = actor.describe();
         self.mailbox.account.describe(detail);
+        self.wanted_by = Vec::new();
     }
 
     fn ending(&self, ending: Ending) -> Exit {

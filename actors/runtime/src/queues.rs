@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::actor::Actor;
@@ -38,7 +39,7 @@ pub(crate) enum Gate {
 }
 
 /// What the supervisor wants of the running instance.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// Call `stop_requested`; the instance is dropped at the instant given.
     pub(crate) stop: Option<Instant>,
@@ -46,8 +47,8 @@ pub(crate) struct Orders {
     pub(crate) kill: bool,
     /// Panic: somebody checks the promise.
     pub(crate) crash: bool,
-    /// Somebody will ask for the description soon.
-    pub(crate) describe: bool,
+    /// These wait for a new description: dropped once it is there.
+    pub(crate) describe: Vec<mpsc::Sender<()>>,
 }
 
 /// A message that has been taken out.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::accounting::{Account, ActorState};
@@ -21,7 +21,7 @@ pub(crate) trait AnyMailbox: Send + Sync {
     fn account(&self) -> &Arc<Account>;
     fn depth(&self) -> (usize, Option<Instant>);
     fn order_crash(&self);
-    fn order_description(&self);
+    fn order_description(&self, wanted: mpsc::Sender<()>);
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -38,8 +38,12 @@ impl<A: Actor> AnyMailbox for Mailbox<A> {
         self.order(|orders| orders.crash = true);
     }
 
-    fn order_description(&self) {
-        self.order(|orders| orders.describe = true);
+    fn order_description(&self, wanted: mpsc::Sender<()>) {
+        self.order(|orders| {
+            // An actor that hangs does not collect those who have gone.
+            orders.describe.retain(|earlier| !earlier.is_closed());
+            orders.describe.push(wanted);
+        });
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -72,7 +76,7 @@ pub struct ActorDescription {
     pub busy: Duration,
     /// Thread it runs on.
     pub arbiter: String,
-    /// What it says of itself, at most a second old if it was busy.
+    /// What it says of itself, as of its last description.
     pub detail: String,
 }
 
@@ -119,7 +123,8 @@ impl Registry {
         self.0.changes.subscribe()
     }
 
-    /// All actors at or below `prefix`, in order of their paths.
+    /// All actors at or below `prefix`, in order of their paths, with what they said of themselves
+    /// last. A busy one says it once a second, an idle one may not have since it fell idle.
     pub fn describe(&self, prefix: &ActorPath) -> Vec<ActorDescription> {
         let now = Instant::now();
         let mut found: Vec<_> = self
@@ -130,6 +135,30 @@ impl Registry {
             .collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found
+    }
+
+    /// As [`Registry::describe`], after every actor that has run since it last described itself has
+    /// done so again. Those that have not within `limit`, all taken together, are described as they
+    /// last were: one that hangs must be seen too.
+    pub async fn describe_fresh(
+        &self,
+        prefix: &ActorPath,
+        limit: Duration,
+    ) -> Vec<ActorDescription> {
+        let (wanted, mut described) = mpsc::channel::<()>(1);
+        for mailbox in self.mailboxes() {
+            let account = mailbox.account();
+            let is_asked = account.path.is_within(prefix)
+                && account.state() == ActorState::Running
+                && account.has_run_since_described();
+            if is_asked {
+                mailbox.order_description(wanted.clone());
+            }
+        }
+        drop(wanted);
+        // Nothing is ever sent: the channel closes when the last of them has dropped its end.
+        let _ = tokio::time::timeout(limit, described.recv()).await;
+        self.describe(prefix)
     }
 
     /// Makes the actor at `path` panic at its next wake-up.
@@ -192,11 +221,6 @@ impl Registry {
 fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
     let account = mailbox.account();
     let (mailbox_depth, waiting_since) = mailbox.depth();
-    let (detail, is_old) = account.detail();
-    if is_old {
-        // Whoever looks again sees the rest.
-        mailbox.order_description();
-    }
     ActorDescription {
         path: account.path.clone(),
         state: account.state(),
@@ -212,7 +236,7 @@ fn describe(mailbox: &dyn AnyMailbox, now: Instant) -> ActorDescription {
         wake_ups: account.wake_ups(),
         busy: account.busy(),
         arbiter: account.arbiter.name().to_owned(),
-        detail,
+        detail: account.detail(),
     }
 }
 

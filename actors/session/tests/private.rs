@@ -48,6 +48,13 @@ fn the_tree_is_described_from_a_prefix() {
         ] {
             assert!(paths.contains(&path), "{path} is not among {paths:?}");
         }
+        // The session that asks has counted its request, whatever it said of itself before.
+        let own = all
+            .actors
+            .iter()
+            .find(|actor| actor.path == "/edge/sessions/1");
+        let detail = &own.unwrap().detail;
+        assert!(detail.contains("requests=1"), "{detail}");
         let below = DescribeActors {
             prefix: "/replicas".to_owned(),
         };

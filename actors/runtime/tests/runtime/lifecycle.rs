@@ -54,7 +54,8 @@ fn a_description_tells_state_and_account() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         addr.ask(Number(1), SOON).await.unwrap();
 
-        let found = stage.registry().describe(&ActorPath::new("/replicas"));
+        let replicas = ActorPath::new("/replicas");
+        let found = stage.registry().describe_fresh(&replicas, SOON).await;
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].detail, "1 children");
         let probe = &found[1];
@@ -69,9 +70,10 @@ fn a_description_tells_state_and_account() {
         assert_eq!(probe.messages, 12);
         assert!(probe.busy > Duration::ZERO);
         assert_eq!(probe.arbiter, "system");
-        // The next look has what the first one asked for.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(stage.registry().describe(addr.path())[0].detail, "1 seen");
+        assert_eq!(probe.detail, "1 seen");
+        addr.ask(Number(2), SOON).await.unwrap();
+        let again = stage.registry().describe_fresh(addr.path(), SOON).await;
+        assert_eq!(again[0].detail, "2 seen", "a second has not passed");
         assert_eq!(stage.registry().describe(&ActorPath::root()).len(), 3);
     });
 }

@@ -164,6 +164,9 @@ fn a_hung_arbiter_is_reported_with_the_actor_that_runs_on_it() {
         };
         assert!(hung.detail.contains("data-0"), "{}", hung.detail);
         assert_eq!(elsewhere.ask(Number(1), SOON).await, Ok(1));
+        let limit = Duration::from_millis(20);
+        let shown = stage.registry().describe_fresh(addr.path(), limit).await;
+        assert_eq!(shown[0].path, *addr.path(), "what hangs is shown as well");
         is_over.store(true, Ordering::SeqCst);
         assert_eq!(addr.ask(Number(2), SOON).await, Ok(2));
         while events.recv().await.unwrap().kind != EventKind::Healed {}
