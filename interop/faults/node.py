@@ -1,0 +1,154 @@
+"""The broker under fault with its directories, and the breaking of things, each with its cure.
+
+Every cure is registered before the fault is laid, so that an interrupted run leaves no frozen
+file system, no mount and no immutable directory behind.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from broker import Broker, start_kafka  # noqa: E402
+
+COMMAND_S = 20
+KEEP_OUTPUT = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+
+
+def command(*words, check=True):
+    done = subprocess.run([str(word) for word in words], timeout=COMMAND_S, **KEEP_OUTPUT)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {done.stdout.strip()}")
+    return done.stdout
+
+
+class Node:
+    """A broker with one or more data directories; leaves nothing behind when it is closed."""
+
+    def __init__(self, binary, settings=(), directories=1, loop_mib=0):
+        self.binary = binary
+        self.settings = list(settings)
+        self.cures = contextlib.ExitStack()
+        self.broker = Broker("kabuki") if binary else None
+        self.directories = []
+        if binary is not None:
+            self.cures.callback(self._remove)
+        try:
+            if binary is None:
+                self.broker = start_kafka()
+                self.cures.callback(self._remove)
+                self.directories = [self.broker.data_dir]
+                self.cures.callback(self._end)
+                return
+            self.directories = [self.broker.home / f"data-{number}" for number in range(directories)]
+            if loop_mib:
+                self._mount(self.directories[-1], loop_mib)
+            self.cures.callback(self._end)
+            self.start()
+        except BaseException:
+            self.cures.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cures.close()
+
+    @property
+    def bootstrap(self):
+        return self.broker.bootstrap
+
+    def start(self):
+        overrides = [
+            f"listeners=PLAINTEXT://{self.bootstrap}",
+            f"log.dirs={','.join(map(str, self.directories))}",
+            "kabuki.chaos.enable=true",
+            *self.settings,
+        ]
+        words = [word for override in overrides for word in ("--override", override)]
+        self.broker.start([str(self.binary), "start", *words])
+
+    def kill(self):
+        self.broker.process.send_signal(signal.SIGKILL)
+        self.broker.process.wait(COMMAND_S)
+
+    def is_alive(self):
+        return self.broker.process.poll() is None
+
+    def _end(self):
+        if self.is_alive():
+            self.kill()
+
+    def _remove(self):
+        """The directory stays to be looked at where INTEROP_KEEP=1 asks for it."""
+        if os.environ.get("INTEROP_KEEP") != "1":
+            shutil.rmtree(self.broker.home, ignore_errors=True)
+
+    def _mount(self, directory, mib):
+        image = self.broker.home / "loop.ext4"
+        directory.mkdir(parents=True)
+        command("truncate", "-s", f"{mib}M", image)
+        command("mkfs.ext4", "-q", "-F", "-m", "0", image)
+        self.cures.callback(command, "umount", "-l", directory, check=False)
+        command("mount", "-o", "loop", image, directory)
+
+    def partition_directory(self, topic, partition):
+        for directory in self.directories:
+            path = directory / f"{topic}-{partition}"
+            if path.is_dir():
+                return path
+        raise RuntimeError(f"no directory of {topic}-{partition}")
+
+    def story(self, actor="/"):
+        """The events of the supervision log at and below a path, oldest first."""
+        if self.binary is None:
+            return []
+        text = command(self.binary, "actors", "log", "--json", "--actor", actor, "--bootstrap", self.bootstrap)
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def crash(self, path):
+        command(self.binary, "actors", "crash", "--bootstrap", self.bootstrap, path)
+
+    @contextlib.contextmanager
+    def immutable(self, directory):
+        with self._until_cured(["chattr", "+i", directory], ["chattr", "-i", directory]) as cure:
+            yield cure
+
+    @contextlib.contextmanager
+    def frozen(self, directory):
+        with self._until_cured(["fsfreeze", "-f", directory], ["fsfreeze", "-u", directory]) as cure:
+            yield cure
+
+    @contextlib.contextmanager
+    def filled(self, directory):
+        ballast = directory / "ballast"
+        fill = ["sh", "-c", f"dd if=/dev/zero of={ballast} bs=1M 2>/dev/null; dd if=/dev/zero of={ballast}.rest bs=4k 2>/dev/null; true"]
+        with self._until_cured(fill, ["rm", "-f", ballast, f"{ballast}.rest"]) as cure:
+            yield cure
+
+    @contextlib.contextmanager
+    def _until_cured(self, fault, cure):
+        pending = contextlib.ExitStack()
+        self.cures.push(pending.__exit__)
+        pending.callback(command, *cure, check=False)
+        try:
+            command(*fault)
+            yield pending.close
+        finally:
+            pending.close()
+
+
+def flip(path, position, count=64):
+    """Inverts bytes of a file in place."""
+    with open(path, "r+b") as file:
+        file.seek(position)
+        old = file.read(count)
+        file.seek(position)
+        file.write(bytes(byte ^ 0xFF for byte in old))
