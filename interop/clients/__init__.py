@@ -20,6 +20,7 @@ def all_clients(bootstrap):
         "kafka-python": DriverProcess(
             bootstrap, python_driver("kafka_python_driver"), has_null_headers=False
         ),
+        "aiokafka": DriverProcess(bootstrap, python_driver("aiokafka_driver")),
         "java": DriverProcess(bootstrap, java("JavaDriver")),
         "kafka-tools": Tools(bootstrap),
     }

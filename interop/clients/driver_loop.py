@@ -14,6 +14,14 @@ class BrokerError(Exception):
         self.code = code
 
 
+class NoMeans(Exception):
+    """The client library cannot make this call."""
+
+
+def no_means(reason):
+    raise NoMeans(reason)
+
+
 def serve(calls):
     """Answers requests until standard input ends. `calls` has a method for each call."""
     # What libraries print must not end up between the answers.
@@ -26,6 +34,8 @@ def serve(calls):
             answer = {"result": call(**request)}
         except BrokerError as error:
             answer = {"error": error.code, "message": str(error)}
+        except NoMeans as error:
+            answer = {"unsupported": str(error)}
         except Exception:
             answer = {"failed": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")

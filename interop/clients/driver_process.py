@@ -4,7 +4,7 @@ import json
 import selectors
 import subprocess
 
-from clients.client import Client, Refused
+from clients.client import Client, Refused, Unsupported
 from places import INTEROP
 from records import Record
 
@@ -42,6 +42,8 @@ class DriverProcess(Client):
             raise
         if "error" in answer:
             raise Refused(answer["error"], answer["message"])
+        if "unsupported" in answer:
+            raise Unsupported(answer["unsupported"])
         if "failed" in answer:
             raise DriverFailed(answer["failed"])
         return answer["result"]
