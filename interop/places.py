@@ -7,6 +7,7 @@ REPO = INTEROP.parent
 WORK = INTEROP / ".work"
 LIBS = WORK / "libs"
 CLASSES = WORK / "classes"
+GO_PROGRAMS = WORK / "go"
 KABUKI = REPO / "target" / "release" / "kabuki"
 
 

@@ -5,11 +5,15 @@ import sys
 from clients.driver_process import DriverProcess
 from clients.kcat import Kcat
 from clients.tools import Tools
-from places import java
+from places import GO_PROGRAMS, java
 
 
 def python_driver(module):
     return [sys.executable, "-m", f"clients.{module}"]
+
+
+def go_driver(program):
+    return [GO_PROGRAMS / program]
 
 
 def all_clients(bootstrap):
@@ -22,6 +26,7 @@ def all_clients(bootstrap):
         ),
         "aiokafka": DriverProcess(bootstrap, python_driver("aiokafka_driver")),
         "java": DriverProcess(bootstrap, java("JavaDriver")),
+        "sarama": DriverProcess(bootstrap, go_driver("sarama")),
         "kafka-tools": Tools(bootstrap),
     }
 
