@@ -15,6 +15,9 @@ use crate::refusal::AlterConfigsRefused;
 
 type Altered = Result<(), AlterConfigsRefused>;
 
+/// Broker keys of this broker's own: a misspelt one is told, as it is at the start of a node.
+const OWN_PREFIX: &str = "kabuki.";
+
 /// Broker keys that Kafka can change while it runs and this broker can not: taking a value without
 /// acting on it would promise protection that is not there.
 const FIXED_PREFIXES: [&str; 5] = [
@@ -97,13 +100,15 @@ fn altered(
         if !seen.insert(name) {
             return Err(AlterConfigsRefused::DuplicateKey { key: name.clone() });
         }
-        if operation.action == ConfigAction::Delete && new.remove(name).is_some() {
-            // Also a key this version does not know: an older one may have stored it.
+        let is_delete = operation.action == ConfigAction::Delete;
+        if is_delete && (new.remove(name).is_some() || !is_known(resource, name)) {
+            // Also a key this version does not know: another one may have stored it, and as in
+            // Kafka it is no error to take away what is not there.
             continue;
         }
         let key = find_key(resource, name)?;
-        if let Some(value) = operated(key, operation, new.get(name))? {
-            if !matches!(resource, RecordResource::Topic(_)) {
+        if let Some(value) = operated(name, key, operation, new.get(name))? {
+            if key.is_some() && !matches!(resource, RecordResource::Topic(_)) {
                 check_broker_value(name, &value)?;
             }
             new.insert(name.clone(), value);
@@ -115,44 +120,57 @@ fn altered(
     Ok(new)
 }
 
-fn find_key(resource: RecordResource, name: &str) -> Result<&'static ConfigKey, ConfigRefused> {
+fn is_known(resource: RecordResource, name: &str) -> bool {
+    match resource {
+        RecordResource::Topic(_) => topic_key(name).is_some(),
+        RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(name).is_some(),
+    }
+}
+
+/// The key if it may be changed; `None` for one of a broker that nobody here knows: Kafka keeps
+/// those for its plugins, and tools that set them everywhere are not to fail here.
+fn find_key(
+    resource: RecordResource,
+    name: &str,
+) -> Result<Option<&'static ConfigKey>, ConfigRefused> {
     let key = name.to_owned();
     if let RecordResource::Topic(_) = resource {
-        return topic_key(name).ok_or(ConfigRefused::UnknownKey {
-            scope: "topic",
-            key,
-        });
+        let scope = "topic";
+        let known = topic_key(name).ok_or(ConfigRefused::UnknownKey { scope, key });
+        return known.map(Some);
     }
-    let known = broker_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
-        scope: "broker",
-        key: key.clone(),
-    })?;
+    let known = broker_key(name);
     let is_fixed = FIXED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    if known.read_only || is_fixed {
+    if is_fixed || known.is_some_and(|known| known.read_only) {
         return Err(ConfigRefused::ReadOnly { key });
+    }
+    if known.is_none() && name.starts_with(OWN_PREFIX) {
+        let scope = "broker";
+        return Err(ConfigRefused::UnknownKey { scope, key });
     }
     Ok(known)
 }
 
 /// The value after one operation; `None` leaves the key as it is.
 fn operated(
-    key: &ConfigKey,
+    name: &str,
+    key: Option<&ConfigKey>,
     operation: &ConfigOperation,
     old: Option<&String>,
 ) -> Result<Option<String>, AlterConfigsRefused> {
     if operation.action == ConfigAction::Delete {
         return Ok(None);
     }
-    let name = key.name.to_owned();
+    let name = name.to_owned();
     let Some(value) = operation.value.as_deref() else {
         return Err(AlterConfigsRefused::NullValue { key: name });
     };
     if operation.action == ConfigAction::Set {
         return Ok(Some(value.to_owned()));
     }
-    if key.kind != ConfigKind::List {
+    let Some(key) = key.filter(|key| key.kind == ConfigKind::List) else {
         return Err(ConfigRefused::NotAList { key: name }.into());
-    }
+    };
     let old = old.map(String::as_str).or(key.default).unwrap_or("");
     let mut entries: Vec<&str> = list_entries(old).collect();
     if operation.action == ConfigAction::Append {

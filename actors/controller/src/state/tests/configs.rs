@@ -65,7 +65,8 @@ fn alter_configs_follows_rule_a6() {
         topic:orders append retention.ms=1           | configuration retention.ms is not a list, so entries can not be added or taken away
         topic:orders set retention.ms                | key \"retention.ms\" needs a value
         topic:orders set no.such=1                   | unknown topic config name: no.such
-        topic:orders delete no.such                  | unknown topic config name: no.such
+        topic:orders append no.such=1                | unknown topic config name: no.such
+        topic:orders delete no.such                  | cleanup.policy=compact retention.ms=5000
         topic:orders set flush.ms=1; set flush.ms=2  | key \"flush.ms\" stands more than once
         topic:orders set flush.ms=1; set segment.bytes=1 | invalid value \"1\" for configuration segment.bytes: must be at least 1048576
         topic:orders delete cleanup.policy; set flush.ms=1 | flush.ms=1 retention.ms=5000
@@ -77,7 +78,14 @@ fn alter_configs_follows_rule_a6() {
         broker:1 set node.id=2                       | configuration node.id can not be changed while the broker runs
         broker:1 set ssl.client.auth=required        | configuration ssl.client.auth can not be changed while the broker runs
         broker:1 set listeners=PLAINTEXT://:1        | configuration listeners can not be changed while the broker runs
-        broker:1 set no.such=2                       | unknown broker config name: no.such
+        broker:1 set no.such=2                       | log.retention.ms=7 no.such=2
+        broker:1 append no.such=3                    | configuration no.such is not a list, so entries can not be added or taken away
+        broker:1 set no.such                         | key \"no.such\" needs a value
+        broker:1 delete no.such                      | log.retention.ms=7
+        broker:1 delete no.such                      | log.retention.ms=7
+        broker:1 delete node.id                      | configuration node.id can not be changed while the broker runs
+        broker:1 set kabuki.no.such=1                | unknown broker config name: kabuki.no.such
+        broker:1 set listener.name.x.no.such=1       | configuration listener.name.x.no.such can not be changed while the broker runs
         broker:9 set log.retention.ms=7              | broker 9 is not registered
         broker:1 delete log.retention.ms             |
         broker: delete message.max.bytes             |
