@@ -114,9 +114,15 @@ impl Partition {
         } else if !self.continuity.lost_epoch().is_none() {
             state.leadership.lost_records(self.continuity.lost_epoch());
         }
-        slog::info!(cx.log(), "log recovered";
-            "log_start" => log_start.get(), "log_end" => log_end.get(),
+        let fields = slog::o!("log_start" => log_start.get(), "log_end" => log_end.get(),
             "scanned_bytes" => report.scanned_bytes, "cut_bytes" => report.cut_bytes);
+        let logger = cx.log().new(fields);
+        if report.scanned_bytes > 0 || report.cut_bytes > 0 {
+            slog::info!(logger, "log recovered");
+        } else {
+            // A new or cleanly closed partition, of which a node has thousands.
+            slog::debug!(logger, "log recovered");
+        }
         self.tell_keeper(
             PartitionFact::LogRecovered {
                 log_start,
