@@ -27,6 +27,7 @@ def all_clients(bootstrap):
         "aiokafka": DriverProcess(bootstrap, python_driver("aiokafka_driver")),
         "java": DriverProcess(bootstrap, java("JavaDriver")),
         "sarama": DriverProcess(bootstrap, go_driver("sarama")),
+        "kafka-go": DriverProcess(bootstrap, go_driver("kafkago"), has_null_headers=False),
         "kafka-tools": Tools(bootstrap),
     }
 
