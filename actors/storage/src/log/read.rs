@@ -339,13 +339,18 @@ fn whole_batches(
             is_last_whole = false;
             break;
         }
-        let header = judge_header(rest, segment_bytes.saturating_sub(position), expected).map_err(
-            |reason| WalkFault::Bad {
-                position,
-                expected,
-                reason,
-            },
-        )?;
+        let header = match judge_header(rest, segment_bytes.saturating_sub(position), expected) {
+            Ok(header) => header,
+            // What lies before it is good; the read that begins at it is told.
+            Err(_) if end > start => break,
+            Err(reason) => {
+                return Err(WalkFault::Bad {
+                    position,
+                    expected,
+                    reason,
+                });
+            }
+        };
         let bytes = header.batch_bytes();
         if header.last_offset() >= wanted.up_to {
             break;
