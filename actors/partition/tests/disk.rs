@@ -194,6 +194,48 @@ fn a_read_that_fails_is_refused_and_nothing_else_is() {
 }
 
 #[test]
+fn a_damaged_batch_is_named_as_such_and_told_once() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        scene.put(1).await;
+        let damaged = dir().join("00000000000000000000.log");
+        // The magic byte: the header cannot be one that was written.
+        scene.fs.flip_bit(&damaged, 16).unwrap();
+        for _ in 0..3 {
+            let refused = scene.read_at(0, 100).await.unwrap_err();
+            assert!(matches!(refused, ReadRefused::Corrupt { .. }), "{refused}");
+        }
+        assert_eq!(scene.put(1).await, 2, "writes go on");
+        assert_eq!(scene.event_count(EventKind::Degraded), 1);
+        assert_eq!(scene.event_count(EventKind::Faulted), 0);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn what_lies_before_a_damaged_batch_is_served() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        for _ in 0..3 {
+            scene.put(1).await;
+        }
+        let first_bytes = scene.read_at(0, 1).await.unwrap().records.len() as u64;
+        let log = dir().join("00000000000000000000.log");
+        scene.fs.flip_bit(&log, first_bytes + 16).unwrap();
+        // Once where the reader's place is known, once where the pool searches for it.
+        for is_cached in [true, false] {
+            let read = scene.read_at(0, 1 << 20).await.unwrap();
+            assert_eq!(values_of(&read.records).len(), 1, "cached: {is_cached}");
+            let refused = scene.read_at(1, 1 << 20).await.unwrap_err();
+            assert!(matches!(refused, ReadRefused::Corrupt { .. }), "{refused}");
+            scene.fs.inject(FaultRule::not_cached(dir()));
+        }
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn writes_of_a_slow_directory_go_through_its_pool_in_order() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, config());

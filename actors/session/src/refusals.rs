@@ -129,6 +129,7 @@ impl From<&ReadRefused> for ErrorCodeOf {
             ReadRefused::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             ReadRefused::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             ReadRefused::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadRefused::Corrupt { .. } => ErrorCode::CorruptMessage,
             ReadRefused::Storage { .. } => ErrorCode::KafkaStorageError,
         })
     }

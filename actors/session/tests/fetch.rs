@@ -329,6 +329,21 @@ fn a_storage_error_is_56_and_6_before_version_6() {
 }
 
 #[test]
+fn a_damaged_batch_is_2_so_that_clients_do_not_ask_for_ever() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        let logs = node.topic("orders", 1).await;
+        logs[0].lock().read_refusal = Some(ReadRefused::Corrupt {
+            fetch_offset: kabuki_protocol::ids::Offset(0),
+            cause: "magic 3 is not 2".to_owned(),
+        });
+        let mut client = node.connect().await;
+        let answer = client.call(12, &fetch(0, &[("orders", 0, 0)])).await;
+        assert_eq!(only(&answer).error_code, ErrorCode::CorruptMessage.code());
+    });
+}
+
+#[test]
 fn a_silent_partition_does_not_hold_a_fetch_for_ever() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;

@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 
 use kabuki_protocol::ids::Offset;
-use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
+use kabuki_runtime::{Context, EventKind, Handler, Message, ReplyPort, Undelivered};
+use kabuki_storage::LogFault;
 use kabuki_storage::ReadPlan as FilePlan;
 use kabuki_storage::TimestampOffset;
 use kabuki_storage::log::{ReadDone, ReadJob, TimestampJob};
 
 use super::Partition;
-use super::jobs::{JobOutcome, outcome, own_message};
+use super::jobs::{JobFault, JobOutcome, outcome, own_message};
 use crate::messages::{
     EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, OffsetFound, PartitionMoved,
     ReadRecords, ReadRefused, RecordsRead, UnwatchPartition, WatchPartition,
@@ -29,6 +30,42 @@ type FindReply = ReplyPort<Result<OffsetFound, FindRefused>>;
 pub(crate) struct PoolReads {
     out_count: usize,
     waiting: VecDeque<PoolRead>,
+    /// What the supervision log was told last: a reader that tries again and again is told once.
+    reported: Option<String>,
+}
+
+impl PoolReads {
+    /// Why a read gave nothing, told to the supervision log when it is news. Writes go on, and so do
+    /// reads of other ranges.
+    fn refused(
+        &mut self,
+        fetch_offset: Offset,
+        fault: &JobFault,
+        cx: &Context<Partition>,
+    ) -> ReadRefused {
+        let cause = fault.to_string();
+        let JobFault::Log(fault) = fault else {
+            // A queue that is full says nothing about what lies in the files.
+            return ReadRefused::Storage {
+                fetch_offset,
+                cause,
+            };
+        };
+        if self.reported.as_ref() != Some(&cause) {
+            cx.report(EventKind::Degraded, &cause);
+            self.reported = Some(cause.clone());
+        }
+        match fault {
+            LogFault::CorruptBatch { .. } => ReadRefused::Corrupt {
+                fetch_offset,
+                cause,
+            },
+            _ => ReadRefused::Storage {
+                fetch_offset,
+                cause,
+            },
+        }
+    }
 }
 
 /// Work for the pool, with whom it is for.
@@ -113,10 +150,8 @@ impl Handler<ReadRecords> for Partition {
                 );
             }
             Err(fault) => {
-                reply.send(Err(ReadRefused::Storage {
-                    fetch_offset,
-                    cause: fault.to_string(),
-                }));
+                let why = open.reads.refused(fetch_offset, &fault.into(), cx);
+                reply.send(Err(why));
             }
         }
     }
@@ -277,10 +312,7 @@ impl Partition {
                 Err(_) if fetch_offset < open.state.marks.log_start() => {
                     Err(open.state.out_of_range(fetch_offset))
                 }
-                Err(fault) => Err(ReadRefused::Storage {
-                    fetch_offset,
-                    cause: fault.to_string(),
-                }),
+                Err(fault) => Err(open.reads.refused(fetch_offset, &fault, cx)),
             });
         }
         self.next_pool_read(cx);

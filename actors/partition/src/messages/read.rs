@@ -119,6 +119,15 @@ pub enum ReadRefused {
         /// Offset of the next append.
         log_end: Offset,
     },
+    /// A batch of this range is not what was written; other ranges are not touched by it, and no
+    /// later try can help. Kafka: 2.
+    #[error("the log is damaged at {fetch_offset}: {cause}")]
+    Corrupt {
+        /// Offset asked for.
+        fetch_offset: Offset,
+        /// Where in which file, and what is wrong there.
+        cause: String,
+    },
     /// The disk could not give this range; other ranges are not touched by it. Kafka: 56.
     #[error("the log cannot be read at {fetch_offset}: {cause}")]
     Storage {
