@@ -1,5 +1,6 @@
 """The faults, one function a row: lay it under load, watch victim and neighbours, cure it, check every record."""
 
+import contextlib
 import dataclasses
 import time
 
@@ -162,7 +163,7 @@ def degraded_for_long(binary):
     return row
 
 
-def disk(binary, name, lay, hold_s):
+def disk(binary, name, lay, hold_s, producers=2):
     """A fault of one log directory; neighbours are the partitions of the other."""
     row = Row(name)
     with Node(binary, directories=2, loop_mib=512) as node:
@@ -173,7 +174,10 @@ def disk(binary, name, lay, hold_s):
         row.expect(victims and neighbours, f"all partitions lie in one directory: {victims}")
         # A producer for each directory: answers of one connection come in order, so requests to a
         # disk that hangs would hold up what is behind them, whatever the broker does.
-        with Load(node.bootstrap, TOPIC, victims) as hurt, Load(node.bootstrap, TOPIC, neighbours) as load:
+        groups = [victims, neighbours] if producers == 2 else [[*victims, *neighbours]]
+        with contextlib.ExitStack() as stack:
+            loads = [stack.enter_context(Load(node.bootstrap, TOPIC, group)) for group in groups]
+            hurt, load = loads[0], loads[-1]
             since = warm(load)
             row.before = load.seen(neighbours, since, time.monotonic())
             seq = last_seq(node)
@@ -192,9 +196,10 @@ def disk(binary, name, lay, hold_s):
             row.expect(all(healed), f"not all victims healed: {healed}")
             story_of(node, row, f"/replicas/{TOPIC}-{victims[0]}", seq)
             story_of(node, row, "/replicas/dirs/1", seq)
-            neighbours_unhurt(row)
-            finish(node, row, hurt)
-            finish(node, row, load)
+            if producers == 2:
+                neighbours_unhurt(row)
+            for each in loads:
+                finish(node, row, each)
     return row
 
 
@@ -204,6 +209,11 @@ def disk_full(binary):
 
 def frozen(binary):
     return disk(binary, "file system frozen", Node.frozen, 8)
+
+
+def frozen_one_producer(binary):
+    """The same with one producer for both directories: shows what the order of answers on a connection costs."""
+    return disk(binary, "frozen, one producer", Node.frozen, 8, producers=1)
 
 
 def panic(binary):
@@ -261,6 +271,13 @@ def sealed_segment(binary):
             row.expect(node.is_alive(), "the node died")
             row.expect(got and not error, f"reads past the bad segment: {error or 'nothing'}")
             row.expect(not got_bad, "a corrupt batch was read as a good one")
+            row.expect(error_bad, "a reader of the corrupt batch was told nothing")
+            row.expect(
+                any(bad.name in str(event.get("cause")) for event in node.story(f"/replicas/{TOPIC}-{VICTIM}")),
+                "the supervision log does not name the corrupt segment",
+            )
+            before_bad, _ = read_some(node.bootstrap, TOPIC, VICTIM, int(bad.stem) - 20, 20)
+            row.expect(before_bad >= 20, f"only {before_bad} of 20 records before the corrupt segment were read")
             story_of(node, row, f"/replicas/{TOPIC}-{VICTIM}", seq)
             restarts_elsewhere(node, row, [f"/replicas/{TOPIC}-{VICTIM}"], seq)
             neighbours_unhurt(row)
@@ -325,6 +342,7 @@ FAULTS = {
     "degraded": degraded_for_long,
     "full": disk_full,
     "frozen": frozen,
+    "frozen-shared": frozen_one_producer,
     "sealed": sealed_segment,
     "tail": corrupt_tail,
     "panic": panic,
