@@ -3,6 +3,7 @@
 
 mod append;
 mod continuity;
+mod idle;
 mod jobs;
 mod lead;
 mod probe;
@@ -68,6 +69,7 @@ pub(crate) struct Open {
     reads: read::PoolReads,
     flush_timer: Option<Timer>,
     expiry_timer: Option<Timer>,
+    file_use: idle::FileUse,
     probe_timer: Option<Timer>,
     sync_retry: Option<Timer>,
     is_suspect_told: bool,

@@ -353,6 +353,8 @@ fn idle_partitions_set_no_timer() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, config());
         scene.put(1).await;
+        // Its files are synced and given back within two minutes; then it is idle.
+        tokio::time::sleep(Duration::from_secs(180)).await;
         let before = scene
             .stage
             .registry()

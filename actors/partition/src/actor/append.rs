@@ -76,6 +76,7 @@ impl Partition {
 
     fn write(&mut self, writes: Vec<BatchWrite>, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
+        open.file_use.used(cx.now());
         if writes.len() > 1 {
             // A crash in here is the fault of one of them; the next incarnation writes one by one.
             cx.in_hand("AppendRound", 0);

@@ -131,6 +131,7 @@ impl Handler<ReadRecords> for Partition {
             Ok(ReadPlan::Answer(answer)) => return reply.send(Ok(answer)),
             Ok(ReadPlan::Files { up_to }) => up_to,
         };
+        open.file_use.used(cx.now());
         let plan = open
             .log
             .read(fetch_offset, up_to, bytes_max, must_return_one);
@@ -305,6 +306,8 @@ impl Partition {
         if let Some(open) = &mut self.open {
             reply.send(match outcome {
                 Ok(done) => {
+                    // It brings the file along that it opened.
+                    open.file_use.used(cx.now());
                     let records = open.log.finish_read(done);
                     Ok(open.state.read_answer(records, None))
                 }

@@ -11,7 +11,7 @@ use kabuki_storage::{
 
 use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
 use super::probe::PROBE_FILE;
-use super::{Open, Partition, read};
+use super::{Open, Partition, idle, read};
 use crate::messages::PartitionFact;
 use crate::spec::{MarksSource, StoredMarks};
 use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, RecoveredParts};
@@ -144,6 +144,7 @@ impl Partition {
             reads: read::PoolReads::default(),
             flush_timer: None,
             expiry_timer: None,
+            file_use: idle::FileUse::new(&self.spec.id),
             probe_timer: None,
             sync_retry: None,
             is_suspect_told: false,

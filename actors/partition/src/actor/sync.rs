@@ -121,6 +121,7 @@ impl Partition {
                 open.state.checkpoints.synced();
                 // Before a read of the same wake-up can see it.
                 self.answer();
+                self.release_idle_files(cx);
             }
             Err(fault) if is_refused_beside_log(&fault) => self.sync_refused(&fault, cx),
             // Pages that were dirty may be dropped and marked clean: the handle is not used again.
@@ -233,6 +234,7 @@ impl Partition {
         if open.expiry_timer.is_none() && !open.state.producers.is_empty() {
             open.expiry_timer = Some(cx.tell_after(PRODUCER_EXPIRY_PERIOD, ProducerExpiryDue));
         }
+        self.arm_idle_timer(cx);
     }
 
     fn flush_due(&mut self, _: &mut Context<Self>) {
