@@ -3,13 +3,14 @@
 
 mod scene;
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use kabuki_partition::*;
 use kabuki_protocol::ids::Offset;
 use kabuki_runtime::{ActorPath, AskError, EventKind, testing};
 use kabuki_storage::sim_fs::{FaultRule, Operation};
-use kabuki_storage::{FaultClass, FileSystem};
+use kabuki_storage::{FaultClass, FileSystem, OpenMode};
 use scene::*;
 
 fn is_storage(appended: &Appended) -> bool {
@@ -231,6 +232,29 @@ fn what_lies_before_a_damaged_batch_is_served() {
             assert!(matches!(refused, ReadRefused::Corrupt { .. }), "{refused}");
             scene.fs.inject(FaultRule::not_cached(dir()));
         }
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_tail_that_was_cut_at_start_is_told() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        scene.put(1).await;
+        // As a kill leaves it: the recovery point is still at the start of the log.
+        let log = dir().join("00000000000000000000.log");
+        let left = scene.fs.read_whole(&log, 1 << 20).unwrap();
+        scene.stop().await;
+        let fs = new_disk();
+        let file = fs.open(&log, OpenMode::ReadWrite).unwrap();
+        let torn = IoSlice::new(&left[..left.len() - 1]);
+        file.write_at(0, &[torn]).unwrap();
+
+        let scene = Scene::on(&stage, fs, config(), 2);
+        until_leading(&scene).await;
+        assert_eq!(scene.read_all().await.len(), 1);
+        assert_eq!(scene.event_count(EventKind::Recovered), 1);
         scene.stop().await;
     });
 }

@@ -132,7 +132,12 @@ impl Partition {
             },
             cx,
         );
-        if cx.incarnation().0 > 1 {
+        if report.cut_bytes > 0 {
+            // The first instance too: acknowledged records may have been among them.
+            let bytes = report.cut_bytes;
+            let cause = format!("cut {bytes} bytes behind offset {log_end}");
+            cx.report(EventKind::Recovered, &cause);
+        } else if cx.incarnation().0 > 1 {
             cx.report(EventKind::Recovered, "");
         }
         self.continuity.shown(log_end, state.leadership.epoch());
