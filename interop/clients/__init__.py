@@ -5,7 +5,7 @@ import sys
 from clients.driver_process import DriverProcess
 from clients.kcat import Kcat
 from clients.tools import Tools
-from places import GO_PROGRAMS, java
+from places import GO_PROGRAMS, NODE_MODULES, java
 
 
 def python_driver(module):
@@ -14,6 +14,10 @@ def python_driver(module):
 
 def go_driver(program):
     return [GO_PROGRAMS / program]
+
+
+def node_driver(module):
+    return ["env", f"NODE_PATH={NODE_MODULES}", "node", f"clients/node/{module}.js"]
 
 
 def all_clients(bootstrap):
@@ -28,6 +32,7 @@ def all_clients(bootstrap):
         "java": DriverProcess(bootstrap, java("JavaDriver")),
         "sarama": DriverProcess(bootstrap, go_driver("sarama")),
         "kafka-go": DriverProcess(bootstrap, go_driver("kafkago"), has_null_headers=False),
+        "kafkajs": DriverProcess(bootstrap, node_driver("kafkajs_driver")),
         "kafka-tools": Tools(bootstrap),
     }
 
