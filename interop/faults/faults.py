@@ -43,6 +43,11 @@ def create_topic(node):
     admin.create_topics([topic])[TOPIC].result(20)
 
 
+def leader_of(node, partition):
+    admin = AdminClient({"bootstrap.servers": node.bootstrap})
+    return admin.list_topics(TOPIC, 5).topics[TOPIC].partitions[partition].leader
+
+
 def warm(load):
     """Lets the load run evenly; the span before the fault is what the one during it is held against."""
     time.sleep(WARM_S)
@@ -122,6 +127,7 @@ def directory(binary, hold_s=8, settings=(), name="directory immutable", load_se
                 got, error = read_some(node.bootstrap, TOPIC, VICTIM)
                 time.sleep(max(0, laid + hold_s - time.monotonic()))
                 written_s = load.last_ack(VICTIM) - laid
+                leader = leader_of(node, VICTIM)
                 cured = time.monotonic()
                 row.during = load.seen(neighbours, laid, cured)
                 cure()
@@ -132,7 +138,10 @@ def directory(binary, hold_s=8, settings=(), name="directory immutable", load_se
             row.expect(answer in ("KAFKA_STORAGE_ERROR", "LEADER_NOT_AVAILABLE"), f"the victim answered {answer}")
             row.expect(got and not error, f"the victim's reads: {error}")
             row.expect(healed, "the victim did not heal")
+            row.notes.append(f"leader in the metadata after {hold_s} s: {leader}")
             row.notes.append(f"first refusal seen after {after or 0:.1f} s; longest wait for the buffer {row.during['stall_ms']:.0f} ms")
+            if settings:
+                row.expect(leader == -1, f"leader {leader} was offered for a partition that refuses writes")
             story_of(node, row, f"/replicas/{TOPIC}-{VICTIM}", seq)
             restarts_elsewhere(node, row, [f"/replicas/{TOPIC}-{VICTIM}"], seq)
             neighbours_unhurt(row)
@@ -158,9 +167,7 @@ def kafka_dies(node, row, load, neighbours, laid):
 
 def degraded_for_long(binary):
     """Refusing outlasts `kabuki.degraded.leader.ms`: leader -1 is offered, so that clients choose another partition."""
-    row = directory(binary, 12, ["kabuki.degraded.leader.ms=3000"], "immutable, leader -1 after 3 s")
-    row.victim += "; leader -1 offered"
-    return row
+    return directory(binary, 12, ["kabuki.degraded.leader.ms=3000"], "immutable, leader -1 after 3 s")
 
 
 def disk(binary, name, lay, hold_s, producers=2):
@@ -308,6 +315,8 @@ def corrupt_tail(binary):
         row.victim = f"cut at the flipped batch, writes after {back[VICTIM] or 0:.2f} s"
         row.recovery = f"{max(filter(None, back), default=0):.2f} s from start"
         story_of(node, row, f"/replicas/{TOPIC}-{VICTIM}", 0)
+        told = [str(event.get("cause")) for event in node.story(f"/replicas/{TOPIC}-{VICTIM}")]
+        row.expect(any(cause.startswith("cut ") for cause in told), "the supervision log does not tell what was cut")
         row.expect(got and not error, f"the victim's reads: {error}")
         row.expect(not load.errors, f"errors after the restart: {load.errors[:3]}")
         row.notes.append(f"{sum(sent.values())} records before the restart")

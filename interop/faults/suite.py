@@ -53,7 +53,8 @@ def main():
     parser.add_argument("--kafka", action="store_true", help="the directory fault against Apache Kafka 4.3")
     parser.add_argument("--json", type=pathlib.Path, help="writes the rows there as well")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupt)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, interrupt)
 
     todo = {"directory": directory} if arguments.kafka else FAULTS
     rows, failed = [], []
