@@ -34,6 +34,13 @@
 //! 6. A directory that is missing or empty is never filled again.
 //! 7. A batch that crashed two incarnations is refused without being looked at.
 //!
+//! # Checksums
+//! A batch is checked where it enters, by the session, and where a crash may have torn it, by the
+//! recovery. A read hands out what the file holds without checking it again, as Kafka does: clients
+//! check every batch, and a pass over all that is read would cost as much as reading it. A range
+//! that the medium refuses (EIO) is refused to its reader alone; a bad checksum is found by its
+//! reader, by `kabuki log dump`, and by the next recovery that scans it.
+//!
 //! # Source
 //! KIP-98 (idempotence), KIP-101 and KIP-279 (leader epochs), KIP-107 (DeleteRecords), KIP-207 (offsets
 //! after an election), KIP-320 (fencing), and the rules P, I, E, L and V of the protocol notes.
