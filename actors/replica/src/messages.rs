@@ -127,12 +127,21 @@ pub(crate) struct StraySetAside {
     pub(crate) outcome: Result<(), String>,
 }
 
-/// A partition that was on stage before this keeper has told how it is, or is parked.
+/// A partition that was on stage already was asked how it is.
 pub(crate) struct PartitionFound {
     /// Which partition.
     pub(crate) partition: PartitionId,
-    /// `None` if it is parked.
-    pub(crate) description: Option<PartitionDescription>,
+    /// What it said.
+    pub(crate) outcome: Result<PartitionDescription, NotPlaying>,
+}
+
+/// Why a partition does not say how it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotPlaying {
+    /// Its budget is spent.
+    Parked,
+    /// It has ended for good.
+    Gone,
 }
 
 /// A partition has left the stage for good, or could not be made to.
@@ -151,6 +160,16 @@ pub(crate) struct DeleteDirectoryDue {
     pub(crate) directory: usize,
     /// What to delete.
     pub(crate) path: PathBuf,
+}
+
+/// A renamed directory was deleted, or not.
+pub(crate) struct DirectoryDeleted {
+    /// Index of the log directory.
+    pub(crate) directory: usize,
+    /// Where it is or was.
+    pub(crate) path: PathBuf,
+    /// What the disk said, if it failed.
+    pub(crate) outcome: Result<(), String>,
 }
 
 /// The pause before a partition is tried again is over.
@@ -242,6 +261,7 @@ to_self!(
     PartitionFound,
     PartitionLeft,
     DeleteDirectoryDue,
+    DirectoryDeleted,
     ProbeDue,
     DegradedJudgementDue,
     TrustDue,

@@ -149,6 +149,28 @@ fn a_directory_that_hangs_leaves_the_others_serving() {
 }
 
 #[test]
+fn a_search_that_takes_its_time_is_not_taken_for_a_directory_that_hangs() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, 1).await;
+        scene.serve("orders", 1).await;
+        let fs = scene.stop().await.0;
+        fs.remove_dir_all(&dir(0, "orders-0")).unwrap();
+        let scene = Scene::on(&stage, fs, 1, &[]).await;
+        scene
+            .until("offline", |scene| scene.leader("orders-0") == -1)
+            .await;
+        // Of two searches in a row, one is out when the first has been for longer than one may be.
+        let slow = Duration::from_secs(15);
+        scene
+            .fs
+            .inject(FaultRule::delay(root(0), &[Operation::List], slow));
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        assert_eq!(scene.event_count("keeper", EventKind::Degraded), 0);
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn writes_refused_for_too_long_take_the_leadership_until_they_are_taken_again() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, 1).await;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use kabuki_protocol::ids::{PartitionId, TopicId};
 use kabuki_storage::dir_scan::{self, DirKind};
 use kabuki_storage::log::rename_for_delete;
-use kabuki_storage::{CleanShutdown, FileSystem, Log, LogFault};
+use kabuki_storage::{CleanShutdown, DirFault, FileSystem, Log, LogFault};
 
 use crate::messages::ScannedDirectory;
-use crate::state::CreateFault;
+use crate::state::{CreateFault, Owner};
 
 /// Takes the marker of a clean shutdown away, before the first write to any log of the directory, and
 /// looks what lies in it.
@@ -28,13 +28,26 @@ pub(super) fn scan(fs: &dyn FileSystem, root: &Path) -> Result<ScannedDirectory,
                 partition,
                 topic_id,
             } => {
-                scanned.partitions.push((partition, topic_id.ok()));
+                let owner = match topic_id {
+                    Ok(topic_id) => Owner::Topic(topic_id),
+                    Err(_) => owner_of(fs, &root.join(dir.name)),
+                };
+                scanned.partitions.push((partition, owner));
             }
             DirKind::Deleted => scanned.deleted.push(root.join(dir.name)),
             _ => {}
         }
     }
     Ok(scanned)
+}
+
+/// Tells a directory without a topic id from one whose file the disk does not give.
+fn owner_of(fs: &dyn FileSystem, dir: &Path) -> Owner {
+    match dir_scan::read_topic_id(fs, dir) {
+        Ok(topic_id) => Owner::Topic(topic_id),
+        Err(DirFault::Malformed { .. }) => Owner::Nobody,
+        Err(DirFault::Io { .. } | DirFault::Locked { .. }) => Owner::Unreadable,
+    }
 }
 
 /// Makes the directory of a new partition, durably.

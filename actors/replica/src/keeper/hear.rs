@@ -1,19 +1,26 @@
 //! What the keeper hears: each message goes to the cast, and what the cast wants is performed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kabuki_partition::PartitionEvent;
 use kabuki_runtime::{ChildEvent, ChildEventKind, Context, EventKind, Handler};
+use kabuki_storage::FileSystem;
 
-use super::{ReplicaKeeper, files, partition_of};
+use super::{Directory, ReplicaKeeper, files, partition_of};
 use crate::messages::{
     AskAgainDue, AssignAgainDue, ControllerAnswered, DegradedJudgementDue, DeleteDirectoryDue,
-    DirectoriesAssigned, DirectoryMade, DirectoryScanned, ImageChanged, JobDone, PartitionFound,
-    PartitionLeft, ProbeDue, RescanDue, ScanOverdue, StraySetAside, TrustDue,
+    DirectoriesAssigned, DirectoryDeleted, DirectoryMade, DirectoryScanned, ImageChanged, JobDone,
+    NotPlaying, PartitionFound, PartitionLeft, ProbeDue, RescanDue, ScanOverdue, StraySetAside,
+    TrustDue,
 };
+use crate::state::Playing;
 
 /// Pause before directories are assigned again. A controller that refuses has a full disk.
 const ASSIGN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pause before a deletion that failed is tried again. Nothing waits for it but disk space.
+const DELETE_PAUSE: Duration = Duration::from_secs(60);
 
 impl Handler<ImageChanged> for ReplicaKeeper {
     fn handle(&mut self, _: ImageChanged, cx: &mut Context<Self>) {
@@ -25,15 +32,19 @@ impl Handler<ImageChanged> for ReplicaKeeper {
 impl Handler<DirectoryScanned> for ReplicaKeeper {
     fn handle(&mut self, scanned: DirectoryScanned, cx: &mut Context<Self>) {
         let DirectoryScanned { directory, outcome } = scanned;
+        if let Some(overdue) = self.scan_timers[directory].take() {
+            cx.cancel(overdue);
+        }
         match outcome {
             Ok(content) => {
                 if let Some(cause) = content.marker_fault {
                     slog::warn!(cx.log(), "clean shutdown marker not removed"; "cause" => cause);
                 }
                 let is_new = self.cast.scanned(directory, Some(content.partitions));
-                for path in content.deleted.into_iter().filter(|_| is_new) {
-                    // Its delay began before this start; nobody reads these files any more.
-                    cx.tell_self(DeleteDirectoryDue { directory, path });
+                for path in content.deleted {
+                    // At the start its delay has begun long ago, and nobody reads these files.
+                    let delay = (!is_new).then(|| self.file_delete_delay());
+                    self.delete_after(delay.unwrap_or_default(), directory, path, cx);
                 }
             }
             Err(cause) => {
@@ -89,14 +100,21 @@ impl Handler<StraySetAside> for ReplicaKeeper {
 
 impl Handler<PartitionFound> for ReplicaKeeper {
     fn handle(&mut self, found: PartitionFound, cx: &mut Context<Self>) {
-        match found.description {
-            Some(description) => self.cast.found_playing(
-                &found.partition,
-                description.topic_id,
-                &description.phase,
-                description.leader_epoch,
-            ),
-            None => self.cast.parked(&found.partition, "its budget was spent"),
+        match found.outcome {
+            Ok(description) => {
+                let mut directories = self.spec.directories.iter();
+                let is_in = |one: &Directory| description.dir.starts_with(one.disk.root());
+                let playing = Playing {
+                    topic_id: description.topic_id,
+                    // It was started by a keeper of this node, in one of these.
+                    directory: directories.position(is_in).unwrap_or(0),
+                    phase: description.phase,
+                    leader_epoch: description.leader_epoch,
+                };
+                self.cast.found_playing(&found.partition, &playing);
+            }
+            Err(NotPlaying::Parked) => self.cast.parked(&found.partition, "its budget is spent"),
+            Err(NotPlaying::Gone) => self.cast.found_gone(&found.partition),
         }
         self.perform(cx);
     }
@@ -111,11 +129,13 @@ impl Handler<PartitionLeft> for ReplicaKeeper {
         } = left;
         match outcome {
             Ok(renamed_to) => {
-                if let Some(path) = renamed_to {
-                    let image = self.spec.image.borrow();
-                    let delay = self.spec.configs.file_delete_delay(&image);
-                    drop(image);
-                    cx.tell_after(delay, DeleteDirectoryDue { directory, path });
+                match renamed_to {
+                    Some(path) => {
+                        let delay = self.file_delete_delay();
+                        self.delete_after(delay, directory, path, cx);
+                    }
+                    // It may have been renamed for an earlier keeper that does not know of it.
+                    None => self.cast.search(),
                 }
                 self.cast.left(&partition, Ok(()));
             }
@@ -131,17 +151,52 @@ impl Handler<PartitionLeft> for ReplicaKeeper {
 
 impl Handler<DeleteDirectoryDue> for ReplicaKeeper {
     fn handle(&mut self, due: DeleteDirectoryDue, cx: &mut Context<Self>) {
-        let disk = &self.spec.directories[due.directory].disk;
-        let remove =
-            move |fs: &dyn kabuki_storage::FileSystem| files::remove_deleted(fs, &due.path);
+        let DeleteDirectoryDue { directory, path } = due;
+        let deleted = path.clone();
+        let remove = move |fs: &dyn FileSystem| files::remove_deleted(fs, &deleted);
+        let disk = &self.spec.directories[directory].disk;
         let job = disk.run_long("delete partition", remove);
-        // Where it fails, the next start tries again.
-        cx.spawn(job, |outcome| JobDone {
-            job: "deleted partition not removed",
+        cx.spawn(job, move |outcome| DirectoryDeleted {
+            directory,
+            path,
             outcome: outcome
                 .map_err(|fault| fault.to_string())
                 .and_then(|removed| removed),
         });
+    }
+}
+
+impl Handler<DirectoryDeleted> for ReplicaKeeper {
+    fn handle(&mut self, deleted: DirectoryDeleted, cx: &mut Context<Self>) {
+        let DirectoryDeleted {
+            directory,
+            path,
+            outcome,
+        } = deleted;
+        self.deleting.remove(&path);
+        if let Err(cause) = outcome {
+            slog::warn!(cx.log(), "deleted partition not removed"; "cause" => cause);
+            self.delete_after(DELETE_PAUSE, directory, path, cx);
+        }
+    }
+}
+
+impl ReplicaKeeper {
+    fn file_delete_delay(&self) -> Duration {
+        let image = self.spec.image.borrow();
+        self.spec.configs.file_delete_delay(&image)
+    }
+
+    fn delete_after(
+        &mut self,
+        delay: Duration,
+        directory: usize,
+        path: PathBuf,
+        cx: &mut Context<Self>,
+    ) {
+        if self.deleting.insert(path.clone()) {
+            cx.tell_after(delay, DeleteDirectoryDue { directory, path });
+        }
     }
 }
 

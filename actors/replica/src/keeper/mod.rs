@@ -6,6 +6,8 @@ mod hear;
 mod leave;
 mod perform;
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use kabuki_controller::image::{DirectoryId, ImageWatch};
 use kabuki_controller::messages::{AssignDirectories, PartitionRef};
 use kabuki_partition::WallClock;
 use kabuki_protocol::ids::{NodeId, PartitionId, TopicName};
-use kabuki_runtime::{Actor, Addr, Arbiter, Context, Fault, Supervisor};
+use kabuki_runtime::{Actor, Addr, Arbiter, Context, Fault, Supervisor, Timer};
 use kabuki_storage::Disk;
 
 use crate::checkpoints::Checkpoints;
@@ -59,15 +61,21 @@ pub struct ReplicaKeeper {
     spec: KeeperSpec,
     cast: Cast,
     unsent_assignments: Vec<(PartitionRef, DirectoryId)>,
+    /// Renamed directories that are to be deleted: their delay is running, or the deletion is out.
+    deleting: HashSet<PathBuf>,
+    /// For each directory whose scan is out: when that is too long.
+    scan_timers: Vec<Option<Timer>>,
 }
 
 impl ReplicaKeeper {
     pub(crate) fn new(spec: KeeperSpec) -> Self {
         let cast = Cast::new(spec.node, spec.cast.clone());
         Self {
+            scan_timers: vec![None; spec.directories.len()],
             spec,
             cast,
             unsent_assignments: Vec::new(),
+            deleting: HashSet::new(),
         }
     }
 
@@ -84,7 +92,7 @@ impl ReplicaKeeper {
         );
     }
 
-    fn scan(&self, directory: usize, cx: &mut Context<Self>) {
+    fn scan(&mut self, directory: usize, cx: &mut Context<Self>) {
         let disk = &self.spec.directories[directory].disk;
         let root = disk.root().to_owned();
         let job = disk.run_long("scan log directory", move |fs| files::scan(fs, &root));
@@ -94,7 +102,8 @@ impl ReplicaKeeper {
                 .map_err(|fault| fault.to_string())
                 .and_then(|scanned| scanned),
         });
-        cx.tell_after(SCAN_WAIT, ScanOverdue { directory });
+        let overdue = cx.tell_after(SCAN_WAIT, ScanOverdue { directory });
+        self.scan_timers[directory] = Some(overdue);
     }
 
     /// Looks at the newest image and at what scans found, and does what follows from it.

@@ -9,7 +9,8 @@ use kabuki_controller::messages::{
     MarkPartitionOffline, MarkPartitionOnline, PartitionRef, RaiseLeaderEpoch,
 };
 use kabuki_partition::{
-    BecomeLeader, DescribePartition, Partition, PartitionSpec, ReconfigureLog, ResignLeadership,
+    BecomeLeader, DescribePartition, Partition, PartitionDescription, PartitionSpec,
+    ReconfigureLog, ResignLeadership,
 };
 use kabuki_protocol::ids::{LeaderEpoch, PartitionId, TopicId};
 use kabuki_runtime::{
@@ -20,7 +21,7 @@ use super::leave::FORGET_WAIT;
 use super::{CONTROLLER_WAIT, Directory, ReplicaKeeper, files};
 use crate::messages::{
     AskAgainDue, ControllerAnswered, DegradedJudgementDue, DirectoryMade, ForgetPartition, JobDone,
-    PartitionFound, ProbeDue, RescanDue, StraySetAside, TrustDue,
+    NotPlaying, PartitionFound, ProbeDue, RescanDue, StraySetAside, TrustDue,
 };
 use crate::state::{Ask, CreateFault, Step};
 
@@ -183,9 +184,9 @@ impl ReplicaKeeper {
         if let Some(addr) = self.find(&partition, cx) {
             // The keeper is the one who restarted: its partitions play on, and what they told or
             // what befell them meanwhile was not heard.
-            return cx.spawn(describe(addr), |description| PartitionFound {
+            return cx.spawn(describe(addr), |outcome| PartitionFound {
                 partition,
-                description,
+                outcome,
             });
         }
         let Directory {
@@ -329,12 +330,13 @@ impl ReplicaKeeper {
     }
 }
 
-/// Asks a partition how it is until it says so; `None` if it is parked.
-async fn describe(addr: Addr<Partition>) -> Option<kabuki_partition::PartitionDescription> {
+/// Asks a partition how it is until it says so.
+async fn describe(addr: Addr<Partition>) -> Result<PartitionDescription, NotPlaying> {
     loop {
         match addr.ask(DescribePartition, DESCRIBE_WAIT).await {
-            Ok(description) => return Some(description),
-            Err(AskError::NotDone(Undelivered::Parked | Undelivered::Stopped)) => return None,
+            Ok(description) => return Ok(description),
+            Err(AskError::NotDone(Undelivered::Parked)) => return Err(NotPlaying::Parked),
+            Err(AskError::NotDone(Undelivered::Stopped)) => return Err(NotPlaying::Gone),
             // It restarts, or is busy.
             Err(_) => tokio::time::sleep(DESCRIBE_WAIT).await,
         }

@@ -1,7 +1,7 @@
 //! The cast of one node: compares the metadata image with what stands on stage, and brings partitions
 //! on and off. What they say of themselves is in `news`, what lies on the disks in `scans`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kabuki_controller::image::{
@@ -9,7 +9,7 @@ use kabuki_controller::image::{
 };
 use kabuki_protocol::ids::{NodeId, PartitionId, TopicId, TopicName};
 
-use super::directories::{Directories, Located};
+use super::directories::{Directories, Located, Owner};
 use super::role::{Role, Standing};
 use super::scans::Rescan;
 use super::step::Step;
@@ -39,6 +39,10 @@ pub(crate) struct Cast {
     broker_configs: Option<[Arc<ConfigOverrides>; 2]>,
     /// Names whose stray directories are being put aside, with how many that are.
     pub(super) setting_aside: HashMap<PartitionId, usize>,
+    /// Partitions of the image that an earlier keeper left on stage; they are asked how they are.
+    pub(super) playing: HashSet<PartitionId>,
+    /// The first image is being compared: what it does not assign may have been made before.
+    is_first_look: bool,
     pub(super) rescan: Rescan,
     pub(super) steps: Vec<Step>,
 }
@@ -54,6 +58,8 @@ impl Cast {
             compared: HashMap::new(),
             broker_configs: None,
             setting_aside: HashMap::new(),
+            playing: HashSet::new(),
+            is_first_look: false,
             rescan: Rescan::default(),
             steps: Vec::new(),
         }
@@ -76,8 +82,8 @@ impl Cast {
         if !self.directories.are_known() || !image.is_loaded() {
             return;
         }
-        let is_first = self.image.replace(image.clone()).is_none();
-        if is_first {
+        self.is_first_look = self.image.replace(image.clone()).is_none();
+        if self.is_first_look {
             for partition in on_stage() {
                 self.take_off_if_unknown(partition, image);
             }
@@ -85,6 +91,7 @@ impl Cast {
         self.set_strays_aside(image);
         self.compare_broker_configs(image);
         self.compare_topics(image);
+        self.is_first_look = false;
         self.look_for_missing();
     }
 
@@ -160,7 +167,12 @@ impl Cast {
             if !self.setting_aside.contains_key(&id) {
                 let mut role = Role::new(id.clone(), topic.id);
                 role.seen(topic, image, assigned);
-                self.place(&mut role);
+                role.may_be_made = self.is_first_look;
+                if self.playing.remove(&id) {
+                    self.take_over(&mut role);
+                } else {
+                    self.place(&mut role);
+                }
                 self.roles.insert(id, role);
             }
             return;
@@ -205,9 +217,42 @@ impl Cast {
                 let cause = self.why_missing(role);
                 role.lose(cause);
             }
-            Located::Nowhere => self.place_new(role),
+            Located::Nowhere => match self.why_not_new(role) {
+                Some(cause) => role.lose(cause),
+                None => self.place_new(role),
+            },
         }
         role.reconcile(self.node, &mut self.steps);
+    }
+
+    /// Takes over a partition that is on stage. It tells where it is, whatever the disk shows.
+    fn take_over(&mut self, role: &mut Role) {
+        if let Located::In(directory) = self.directories.locate(&role.partition, role.topic_id) {
+            role.directory = directory;
+            return self.bring_on(role);
+        }
+        let places = self.directories.places(&role.partition);
+        let likely = self.directories.with_id(role.assigned);
+        let likely = likely.or_else(|| Some(places.first()?.directory));
+        role.directory = likely.unwrap_or(0);
+        role.standing = Standing::OnStage;
+        role.is_made = true;
+        self.steps.push(Step::Start {
+            partition: role.partition.clone(),
+            topic_id: role.topic_id,
+            directory: role.directory,
+        });
+    }
+
+    /// Why a partition without an assigned directory may have one all the same.
+    fn why_not_new(&self, role: &Role) -> Option<&'static str> {
+        let mut places = self.directories.places(&role.partition).iter();
+        if places.any(|place| place.owner == Owner::Unreadable) {
+            return Some("the directory of the partition cannot be read");
+        }
+        // Made before this keeper came, it would be found later, and be in two places.
+        let may_be_there = role.may_be_made && self.directories.has_unusable();
+        may_be_there.then_some("it may lie in a log directory that is not online")
     }
 
     fn why_missing(&self, role: &Role) -> String {
@@ -216,7 +261,9 @@ impl Cast {
         }
         match self.directories.places(&role.partition) {
             [] => "the directory of the partition is gone".to_owned(),
-            _ => "the directory of the partition is empty or another topic's".to_owned(),
+            _ => {
+                "the directory of the partition is empty, unreadable or another topic's".to_owned()
+            }
         }
     }
 
@@ -237,7 +284,7 @@ impl Cast {
 
     /// What the controller does not know yet: the node stopped between making the directory and
     /// telling it, or an operator moved the files while the node was down.
-    fn assignment(&self, role: &Role) -> Option<Step> {
+    pub(super) fn assignment(&self, role: &Role) -> Option<Step> {
         let directory = self.directories.id(role.directory);
         let is_known = role.assigned == directory || !role.is_made;
         (!is_known).then(|| Step::Assign {
@@ -276,8 +323,10 @@ impl Cast {
 
     pub(super) fn create(&mut self, role: &mut Role) {
         role.standing = Standing::Creating;
+        let mut places = self.directories.places(&role.partition).iter();
+        role.is_begun = places.any(|place| place.directory == role.directory);
         self.directories
-            .added(role.directory, &role.partition, Some(role.topic_id));
+            .added(role.directory, &role.partition, Owner::Topic(role.topic_id));
         self.steps.push(Step::Create {
             partition: role.partition.clone(),
             topic_id: role.topic_id,
@@ -306,9 +355,13 @@ impl Cast {
             return;
         };
         let at = role.directory;
+        let fault = match fault {
+            CreateFault::NotMade(cause) if role.is_begun => CreateFault::HalfMade(cause),
+            fault => fault,
+        };
         self.directories.removed(at, partition);
         if let CreateFault::HalfMade(_) = &fault {
-            self.directories.added(at, partition, None);
+            self.directories.added(at, partition, Owner::Nobody);
         }
         if role.standing == Standing::Leaving {
             return match fault {
@@ -355,6 +408,13 @@ impl Cast {
             self.directories.removed(directory, partition);
         }
         self.roles.remove(partition);
+        // What else bears its name belonged to it, or to nobody.
+        let others: Vec<usize> = (self.directories.places(partition).iter())
+            .map(|place| place.directory)
+            .collect();
+        for directory in others {
+            self.set_aside_from(directory, partition.clone());
+        }
         self.enter_anew(partition);
     }
 

@@ -5,17 +5,27 @@ use std::collections::HashMap;
 use kabuki_controller::image::DirectoryId;
 use kabuki_protocol::ids::{PartitionId, TopicId};
 
+/// Whose a partition's directory is, by its `partition.metadata`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This topic's.
+    Topic(TopicId),
+    /// The file is missing or malformed: the directory was never finished, or is damaged.
+    Nobody,
+    /// The disk did not give the file: it may be anybody's.
+    Unreadable,
+}
+
 /// A partition's directory as a scan found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Index of the log directory.
     pub(crate) directory: usize,
-    /// The topic named in `partition.metadata`; `None` where the file is missing or unreadable.
-    pub(crate) topic_id: Option<TopicId>,
+    pub(crate) owner: Owner,
 }
 
 /// Partition directories of one log directory, as a scan lists them.
-pub(crate) type Found = Vec<(PartitionId, Option<TopicId>)>;
+pub(crate) type Found = Vec<(PartitionId, Owner)>;
 
 /// What is known of one log directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +43,10 @@ struct Directory {
     id: DirectoryId,
     knowledge: Knowledge,
     is_scan_out: bool,
-    /// Its strays are still to be put aside: that is done once, after the first scan.
+    /// It was out of sight until its last scan: strays are to be put aside.
     has_strays: bool,
+    /// One could not be put aside: the next scan looks for all of them again.
+    is_stray_left: bool,
     was_scanned: bool,
     partition_count: usize,
 }
@@ -67,6 +79,7 @@ impl Directories {
             knowledge: Knowledge::None,
             is_scan_out: true,
             has_strays: false,
+            is_stray_left: false,
             was_scanned: false,
             partition_count: 0,
         });
@@ -93,6 +106,16 @@ impl Directories {
         all.any(|one| one.knowledge == Knowledge::Unusable)
     }
 
+    /// Whether a directory is out of use, or holds a stray that could not be put aside.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.has_unusable() || self.directories.iter().any(|one| one.is_stray_left)
+    }
+
+    /// A stray could not be put aside.
+    pub(crate) fn stray_stayed(&mut self, at: usize) {
+        self.directories[at].is_stray_left = true;
+    }
+
     /// Takes over a scan; `None` says that the directory cannot be read.
     ///
     /// What is known of a partition that `is_settled` stands above what a later scan found of it: the
@@ -110,9 +133,10 @@ impl Directories {
             directory.knowledge = Knowledge::Unusable;
             return false;
         };
-        directory.knowledge = Knowledge::Usable;
+        let before = std::mem::replace(&mut directory.knowledge, Knowledge::Usable);
         let is_first = !std::mem::replace(&mut directory.was_scanned, true);
-        directory.has_strays |= is_first;
+        let is_stray_left = std::mem::take(&mut directory.is_stray_left);
+        directory.has_strays |= before != Knowledge::Usable || is_stray_left;
         let gone: Vec<PartitionId> = (self.places.iter())
             .filter(|(partition, places)| {
                 places.iter().any(|place| place.directory == at) && !is_settled(partition)
@@ -122,9 +146,9 @@ impl Directories {
         for partition in gone {
             self.removed(at, &partition);
         }
-        for (partition, topic_id) in found {
+        for (partition, owner) in found {
             if is_first || !is_settled(&partition) {
-                self.added(at, &partition, topic_id);
+                self.added(at, &partition, owner);
             }
         }
         is_first
@@ -163,7 +187,7 @@ impl Directories {
         !self.is_scanning() && std::mem::take(&mut self.has_news)
     }
 
-    /// Partition directories of those log directories that were scanned for the first time.
+    /// Partition directories of those log directories that have come into sight.
     pub(crate) fn take_new(&mut self) -> Vec<(PartitionId, Place)> {
         let numbered = self.directories.iter_mut().enumerate();
         let new: Vec<usize> = numbered
@@ -189,7 +213,7 @@ impl Directories {
     /// Where the files of a partition of this topic are.
     pub(crate) fn locate(&self, partition: &PartitionId, topic_id: TopicId) -> Located {
         let places = self.places(partition).iter();
-        let mut own = places.filter(|place| place.topic_id == Some(topic_id));
+        let mut own = places.filter(|place| place.owner == Owner::Topic(topic_id));
         match (own.next(), own.next()) {
             (None, _) => Located::Nowhere,
             (Some(place), None) => Located::In(place.directory),
@@ -197,9 +221,14 @@ impl Directories {
         }
     }
 
+    /// The directory with this id, if this node has it.
+    pub(crate) fn with_id(&self, id: DirectoryId) -> Option<usize> {
+        self.directories.iter().position(|one| one.id == id)
+    }
+
     /// Whether the directory with this id is usable.
     pub(crate) fn is_usable(&self, id: DirectoryId) -> bool {
-        let found = self.directories.iter().find(|one| one.id == id);
+        let found = self.with_id(id).map(|at| &self.directories[at]);
         found.is_some_and(|one| one.knowledge == Knowledge::Usable)
     }
 
@@ -210,7 +239,7 @@ impl Directories {
             self.directories[*at].knowledge == Knowledge::Usable && !but_not.contains(at)
         };
         let places = self.places(partition).iter();
-        let begun = places.filter(|place| place.topic_id.is_none());
+        let begun = places.filter(|place| place.owner == Owner::Nobody);
         begun
             .map(|place| place.directory)
             .find(is_open)
@@ -223,15 +252,15 @@ impl Directories {
     /// Whether another topic's directory lies where this partition's would be made.
     pub(crate) fn is_taken(&self, directory: usize, partition: &PartitionId) -> bool {
         let mut places = self.places(partition).iter();
-        places.any(|place| place.directory == directory && place.topic_id.is_some())
+        places.any(|place| place.directory == directory && matches!(place.owner, Owner::Topic(_)))
     }
 
     /// A partition got files in this directory.
-    pub(crate) fn added(&mut self, at: usize, partition: &PartitionId, topic_id: Option<TopicId>) {
+    pub(crate) fn added(&mut self, at: usize, partition: &PartitionId, owner: Owner) {
         self.removed(at, partition);
         let place = Place {
             directory: at,
-            topic_id,
+            owner,
         };
         self.places
             .entry(partition.clone())

@@ -12,5 +12,6 @@ mod step;
 mod tests;
 
 pub(crate) use cast::{Cast, CreateFault};
-pub(crate) use directories::Found;
+pub(crate) use directories::{Found, Owner};
+pub(crate) use news::Playing;
 pub(crate) use step::{Ask, Step};

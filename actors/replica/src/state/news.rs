@@ -4,6 +4,7 @@ use kabuki_partition::{PartitionFact, PartitionPhase};
 use kabuki_protocol::ids::{LeaderEpoch, PartitionId, TopicId};
 
 use super::cast::{Cast, remove};
+use super::directories::Owner;
 use super::role::{Role, Standing};
 use super::step::Step;
 
@@ -13,6 +14,17 @@ pub(crate) struct Counts {
     pub(crate) on_stage: usize,
     pub(crate) parked: usize,
     pub(crate) missing: usize,
+}
+
+/// How a partition is that was on stage already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Playing {
+    pub(crate) topic_id: TopicId,
+    /// Index of its log directory.
+    pub(crate) directory: usize,
+    pub(crate) phase: PartitionPhase,
+    /// Last epoch it knows of.
+    pub(crate) leader_epoch: LeaderEpoch,
 }
 
 impl Cast {
@@ -64,34 +76,47 @@ impl Cast {
         role.reconcile(self.node, steps);
     }
 
-    /// A partition that an earlier keeper left on stage says how it is.
-    pub(crate) fn found_playing(
-        &mut self,
-        partition: &PartitionId,
-        topic_id: TopicId,
-        phase: &PartitionPhase,
-        leader_epoch: LeaderEpoch,
-    ) {
-        let Some(role) = self.roles.get_mut(partition) else {
+    /// A partition that was on stage already says how it is.
+    pub(crate) fn found_playing(&mut self, partition: &PartitionId, found: &Playing) {
+        let Some(mut role) = self.roles.remove(partition) else {
             return;
         };
-        if role.topic_id != topic_id || role.standing != Standing::OnStage {
-            return;
+        if role.standing == Standing::OnStage {
+            if found.topic_id == role.topic_id {
+                self.hear_playing(&mut role, found);
+            } else {
+                // It belongs to an older topic of the name and was about to leave.
+                role.standing = Standing::Leaving;
+                role.topic_id = found.topic_id;
+                role.directory = found.directory;
+                self.steps.push(remove(&role, Some(role.directory)));
+            }
         }
-        match phase {
+        self.roles.insert(partition.clone(), role);
+    }
+
+    fn hear_playing(&mut self, role: &mut Role, found: &Playing) {
+        role.directory = found.directory;
+        let owner = Owner::Topic(role.topic_id);
+        self.directories
+            .added(role.directory, &role.partition, owner);
+        if let Some(assignment) = self.assignment(role) {
+            self.steps.push(assignment);
+        }
+        match &found.phase {
             // It tells when it is ready.
             PartitionPhase::Recovering | PartitionPhase::Stopping => return,
             PartitionPhase::Leading => role.well(&mut self.steps),
             PartitionPhase::Following => {
                 role.well(&mut self.steps);
-                if role.leader == self.node && role.leader_epoch > leader_epoch {
+                if role.leader == self.node && role.leader_epoch > found.leader_epoch {
                     self.steps.push(Step::Lead {
-                        partition: partition.clone(),
+                        partition: role.partition.clone(),
                         leader_epoch: role.leader_epoch,
                     });
                 } else if role.leader == self.node {
                     // It knows the epoch and does not lead in it: it waits for a greater one.
-                    role.lost_epoch = Some(leader_epoch);
+                    role.lost_epoch = Some(found.leader_epoch);
                 }
             }
             PartitionPhase::Degraded { cause } => {
@@ -100,6 +125,15 @@ impl Cast {
             }
         }
         role.reconcile(self.node, &mut self.steps);
+    }
+
+    /// A partition that was on stage has ended by now: what is on the disks counts.
+    pub(crate) fn found_gone(&mut self, partition: &PartitionId) {
+        let is_on_stage = |role: &Role| role.standing == Standing::OnStage;
+        if self.roles.get(partition).is_some_and(is_on_stage) {
+            self.roles.remove(partition);
+            self.enter_anew(partition);
+        }
     }
 
     /// The restart budget of a partition is spent.

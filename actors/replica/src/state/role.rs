@@ -54,6 +54,10 @@ pub(crate) struct Role {
     pub(crate) standing: Standing,
     /// Its directory was made; false only for a new partition.
     pub(crate) is_made: bool,
+    /// Its creation was begun where it is being made: it may be there in part, whatever fails now.
+    pub(crate) is_begun: bool,
+    /// It was not made by this keeper, but perhaps by an earlier one.
+    pub(crate) may_be_made: bool,
     /// Where its directory could not be made in this round of tries.
     pub(crate) failed_in: Vec<usize>,
     pub(crate) leader_epoch: LeaderEpoch,
@@ -95,6 +99,8 @@ impl Role {
             directory: 0,
             standing: Standing::Missing,
             is_made: false,
+            is_begun: false,
+            may_be_made: false,
             failed_in: Vec::new(),
             leader_epoch: LeaderEpoch::NONE,
             leader: NodeId::NONE,

@@ -4,7 +4,7 @@ use kabuki_controller::image::{MetadataImage, TopicImage};
 use kabuki_protocol::ids::{PartitionId, TopicId};
 
 use super::cast::{Cast, CreateFault, remove};
-use super::directories::{Found, Located};
+use super::directories::{Found, Located, Owner};
 use super::role::{Role, Standing, pause_after};
 use super::step::Step;
 
@@ -35,23 +35,25 @@ impl Cast {
     }
 
     /// Takes off a partition that an earlier keeper left on stage and that the image does not know,
-    /// or whose directory went to a newer topic of its name.
+    /// or whose directory is an older topic's of its name.
     pub(super) fn take_off_if_unknown(&mut self, partition: PartitionId, image: &MetadataImage) {
-        let topic = hosting(image, &partition, |topic| {
-            let replica = topic.partition(partition.partition)?;
-            replica.directory_of(self.node)
-        });
-        if let Some((topic, assigned)) = topic {
+        let places = self.directories.places(&partition);
+        if let Some(topic) = self.hosting(image, &partition) {
+            let has = |owner: fn(Owner) -> bool| places.iter().any(|place| owner(place.owner));
             let is_here = self.directories.locate(&partition, topic.id) != Located::Nowhere;
-            let has_no_place = self.directories.places(&partition).is_empty();
-            // One that was assigned and has no directory is missing: it is told so, or comes back.
-            if is_here || (has_no_place && assigned.is_assigned()) {
+            let is_anothers = has(|owner| matches!(owner, Owner::Topic(_)));
+            let may_be_here = has(|owner| !matches!(owner, Owner::Topic(_)));
+            if is_here || may_be_here || !is_anothers {
+                self.playing.insert(partition);
                 return;
             }
         }
-        let place = self.directories.places(&partition).first().copied();
-        let topic_id = place.and_then(|place| place.topic_id);
-        let mut role = Role::new(partition.clone(), topic_id.unwrap_or(TopicId::ZERO));
+        let place = places.first().copied();
+        let topic_id = match place.map(|place| place.owner) {
+            Some(Owner::Topic(topic_id)) => topic_id,
+            _ => TopicId::ZERO,
+        };
+        let mut role = Role::new(partition.clone(), topic_id);
         role.standing = Standing::Leaving;
         role.directory = place.map_or(0, |place| place.directory);
         role.is_made = place.is_some();
@@ -60,17 +62,26 @@ impl Cast {
         self.roles.insert(partition, role);
     }
 
-    /// Puts partition directories aside that no partition of the image owns, once per directory.
+    /// The topic of a partition, if the image gives the partition to this node.
+    fn hosting<'a>(
+        &self,
+        image: &'a MetadataImage,
+        partition: &PartitionId,
+    ) -> Option<&'a TopicImage> {
+        let topic = image.topic(&partition.topic)?;
+        let hosted = topic.partition(partition.partition)?;
+        hosted.directory_of(self.node)?;
+        Some(topic)
+    }
+
+    /// Puts partition directories aside that no partition of the image owns, in directories that have
+    /// come into sight.
     pub(super) fn set_strays_aside(&mut self, image: &MetadataImage) {
         for (partition, place) in self.directories.take_new() {
-            let hosted = hosting(image, &partition, |topic| {
-                let replica = topic.partition(partition.partition)?;
-                replica.directory_of(self.node)
-            });
-            let is_own = match (hosted, place.topic_id) {
-                (Some((topic, _)), Some(topic_id)) => topic.id == topic_id,
-                // Without its metadata file it may be anybody's, or a creation that was interrupted.
-                (Some(_), None) => true,
+            let is_own = match (self.hosting(image, &partition), place.owner) {
+                (Some(topic), Owner::Topic(topic_id)) => topic.id == topic_id,
+                // A creation that was interrupted, a damaged directory, or one that may be its own.
+                (Some(_), Owner::Nobody | Owner::Unreadable) => true,
                 (None, _) => false,
             };
             let is_leaving = self
@@ -91,8 +102,8 @@ impl Cast {
         });
     }
 
-    /// A stray directory was renamed, or not: then it stays where it is, and a partition that is to be
-    /// made there tries again.
+    /// A stray directory was renamed, or not: then it stays where it is until the next search, and a
+    /// partition that is to be made there tries again.
     pub(crate) fn set_aside(
         &mut self,
         partition: &PartitionId,
@@ -105,8 +116,12 @@ impl Cast {
                 self.setting_aside.remove(partition);
             }
         }
-        if outcome.is_ok() {
-            self.directories.removed(directory, partition);
+        match &outcome {
+            Ok(()) => self.directories.removed(directory, partition),
+            Err(_) => {
+                self.directories.stray_stayed(directory);
+                self.look_for_missing();
+            }
         }
         let Some(mut role) = self.roles.remove(partition) else {
             return self.enter_anew(partition);
@@ -141,7 +156,7 @@ impl Cast {
             }
         }
         let is_missing = |role: &Role| role.standing == Standing::Missing;
-        let is_wanted = self.directories.has_unusable() || self.roles.values().any(is_missing);
+        let is_wanted = self.directories.is_incomplete() || self.roles.values().any(is_missing);
         if !is_wanted {
             self.rescan.fruitless_count = 0;
         } else if !self.rescan.is_armed && !self.directories.is_scanning() {
@@ -155,18 +170,13 @@ impl Cast {
     /// The pause before the next search is over.
     pub(crate) fn rescan_due(&mut self) {
         self.rescan.is_armed = false;
+        self.search();
+    }
+
+    /// Looks through the log directories once more.
+    pub(crate) fn search(&mut self) {
         let idle = self.directories.begin_rescan();
         self.steps
             .extend(idle.into_iter().map(|directory| Step::Scan { directory }));
     }
-}
-
-/// The topic of a partition in the image, with what `find` says of it.
-fn hosting<'a, T>(
-    image: &'a MetadataImage,
-    partition: &PartitionId,
-    find: impl FnOnce(&TopicImage) -> Option<T>,
-) -> Option<(&'a TopicImage, T)> {
-    let topic = image.topic(&partition.topic)?;
-    Some((topic, find(topic)?))
 }

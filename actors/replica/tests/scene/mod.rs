@@ -247,6 +247,12 @@ impl Scene {
         self.stage.registry().crash(&path(name)).unwrap();
     }
 
+    /// As `crash`, where there is something running.
+    pub(crate) fn try_crash(&self, name: &str) {
+        // Refused when it is down already, which is as good.
+        let _ = self.stage.registry().crash(&path(name));
+    }
+
     /// Crashes a partition until it is parked.
     pub(crate) async fn park(&self, partition: &str) {
         for _ in 0..1_000 {

@@ -24,7 +24,7 @@ fn a_directory_without_its_metadata_file_is_as_good_as_gone() {
     play(
         "scan 0 orders-0=?
          scan 1
-         image orders=A 1@2/d0 | offline orders-0 (the directory of the partition is empty or another topic's); rescan in 1s",
+         image orders=A 1@2/d0 | offline orders-0 (the directory of the partition is empty, unreadable or another topic's); rescan in 1s",
     );
 }
 
@@ -69,6 +69,21 @@ fn directories_of_unknown_topics_are_put_aside_once() {
 }
 
 #[test]
+fn a_stray_that_cannot_be_put_aside_is_met_again_at_the_next_search() {
+    play(
+        "scan 0 old-0=X
+         scan 1
+         image             | aside old-0 in 0
+         not-aside old-0 0 | rescan in 1s
+         image             |
+         rescan            | scan 0; scan 1
+         scan 0 old-0=X    | aside old-0 in 0
+         aside old-0 0     |
+         scan 1            |",
+    );
+}
+
+#[test]
 fn a_new_partition_waits_until_the_stray_of_its_name_is_aside() {
     play(
         "scan 0 orders-0=X
@@ -81,7 +96,7 @@ fn a_new_partition_waits_until_the_stray_of_its_name_is_aside() {
         "scan 0 orders-0=X
          scan 1 a-0=B a-1=B
          image orders=A 1@0/none a=B 1@0/d1 1@0/d1 | aside orders-0 in 0; start a-0 in 1; start a-1 in 1
-         not-aside orders-0 0                      | aside orders-0 in 0
+         not-aside orders-0 0                      | rescan in 1s; aside orders-0 in 0
          not-aside orders-0 0                      | create orders-0 in 1; offline orders-0 (read-only)
          created orders-0                          | assign A-0 d1; start orders-0 in 1",
     );
@@ -124,7 +139,9 @@ fn a_half_made_directory_is_finished_where_it_is_and_nowhere_else() {
          image orders=A 1@0/none  | create orders-0 in 0
          half-made orders-0       | probe orders-0 in 1s; offline orders-0 (bad sync)
          probe orders-0           | create orders-0 in 0
-         half-made orders-0       | probe orders-0 in 2s",
+         half-made orders-0       | probe orders-0 in 2s
+         probe orders-0           | create orders-0 in 0
+         not-made orders-0        | probe orders-0 in 4s",
     );
 }
 
@@ -133,7 +150,8 @@ fn a_failed_directory_leaves_the_others_serving_and_is_tried_again() {
     play(
         "scan 0 failed
          scan 1 b-0=B
-         image a=A 1@2/d0 b=B 1@2/d1 c=C 1@0/none | start b-0 in 1; create c-0 in 1; offline a-0 (log directory ZGRkZGRkZGRkZGRkZGRkZA is not online); rescan in 1s
+         image a=A 1@2/d0 b=B 1@2/d1              | start b-0 in 1; offline a-0 (log directory ZGRkZGRkZGRkZGRkZGRkZA is not online); rescan in 1s
+         image a=A 1@2/d0 b=B 1@2/d1 c=C 1@0/none | create c-0 in 1
          rescan                                   | scan 0; scan 1
          scan 1 b-0=B c-0=?                       | rescan in 2s
          scan 0 a-0=A old-0=X                     | aside old-0 in 0; start a-0 in 0
@@ -176,5 +194,30 @@ fn a_missing_partition_of_a_deleted_topic_is_forgotten() {
          image orders=A 1@2/d0   | offline orders-0 (the directory of the partition is gone); rescan in 1s
          image orders=B 1@0/none | remove orders-0=A
          left orders-0           | create orders-0 in 0",
+    );
+}
+
+#[test]
+fn what_may_have_been_made_in_a_directory_out_of_sight_is_not_made_elsewhere() {
+    play(
+        "scan 0 failed
+         scan 1 pay-0=!
+         image orders=A 1@0/none pay=B 1@0/none | offline pay-0 (the directory of the partition cannot be read); offline orders-0 (it may lie in a log directory that is not online); rescan in 1s
+         rescan                                 | scan 0; scan 1
+         scan 1 pay-0=B                         | assign B-0 d1; start pay-0 in 1; rescan in 1s
+         scan 0 orders-0=A                      | assign A-0 d0; start orders-0 in 0",
+    );
+}
+
+#[test]
+fn what_bears_the_name_of_a_deleted_topic_is_put_aside() {
+    play(
+        "scan 0 orders-0=A
+         scan 1 orders-0=A
+         image orders=A 1@2/d0   | offline orders-0 (the partition lies in several log directories); rescan in 1s
+         image orders=B 1@0/none | remove orders-0=A
+         left orders-0           | aside orders-0 in 0; aside orders-0 in 1
+         aside orders-0 1        |
+         aside orders-0 0        | create orders-0 in 0",
     );
 }

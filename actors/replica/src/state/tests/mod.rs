@@ -11,6 +11,8 @@ use kabuki_partition::{PartitionFact, PartitionPhase};
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId, TopicName};
 
 use super::cast::{Cast, CreateFault};
+use super::directories::Owner;
+use super::news::Playing;
 use super::step::{Ask, Step};
 
 const NODE: NodeId = NodeId(1);
@@ -99,8 +101,9 @@ impl Bench {
             }
             ["ask-again", id] => cast.ask_again_due(&partition(id)),
             ["assign-again"] => cast.assign_again_due(),
-            ["found", id, phase, epoch] => {
-                let (id, topic) = known(id);
+            ["gone", id] if !id.contains('=') => cast.found_gone(&partition(id)),
+            ["found", id, dir, phase, epoch] => {
+                let (id, topic_id) = known(id);
                 let phase = match phase {
                     "leading" => PartitionPhase::Leading,
                     "following" => PartitionPhase::Following,
@@ -109,7 +112,13 @@ impl Bench {
                         cause: phase.to_owned(),
                     },
                 };
-                cast.found_playing(&id, topic, &phase, LeaderEpoch(number(epoch) as i32));
+                let playing = Playing {
+                    topic_id,
+                    directory: number(dir),
+                    phase,
+                    leader_epoch: LeaderEpoch(number(epoch) as i32),
+                };
+                cast.found_playing(&id, &playing);
             }
             [fact, id, ..] => {
                 let epoch = words.get(2).map_or(0, |epoch| number(epoch) as i32);
@@ -273,15 +282,20 @@ fn partition(id: &str) -> PartitionId {
     id.parse().unwrap()
 }
 
-/// `orders-0=A`, or `orders-0=?` where the metadata file is missing.
-fn named(word: &str) -> (PartitionId, Option<TopicId>) {
+/// `orders-0=A`; `orders-0=?` where the metadata file is missing, `orders-0=!` where it is unreadable.
+fn named(word: &str) -> (PartitionId, Owner) {
     let (id, topic) = word.split_once('=').unwrap();
-    (partition(id), (topic != "?").then(|| topic_id(topic)))
+    let owner = match topic {
+        "?" => Owner::Nobody,
+        "!" => Owner::Unreadable,
+        letter => Owner::Topic(topic_id(letter)),
+    };
+    (partition(id), owner)
 }
 
 fn known(word: &str) -> (PartitionId, TopicId) {
-    let (id, topic) = named(word);
-    (id, topic.unwrap())
+    let (id, topic) = word.split_once('=').unwrap();
+    (partition(id), topic_id(topic))
 }
 
 fn number(word: &str) -> usize {

@@ -167,15 +167,15 @@ fn a_keeper_that_restarts_takes_up_what_plays_on() {
          scan 0 orders-0=A orders-1=A
          scan 1
          image orders=A 1@2/d0 -1@3/d0  | start orders-0 in 0; start orders-1 in 0
-         found orders-0=A leading 2     |
-         found orders-1=A following 3   | online orders-1",
+         found orders-0=A 0 leading 2     |
+         found orders-1=A 0 following 3   | online orders-1",
     );
     play(
         "playing orders-0
          scan 0 orders-0=A
          scan 1
          image orders=A 1@2/d0        | start orders-0 in 0
-         found orders-0=A following 1 | lead orders-0@2",
+         found orders-0=A 0 following 1 | lead orders-0@2",
     );
     // The earlier keeper heard that the tail was cut and fell before it asked for an epoch.
     play(
@@ -183,14 +183,14 @@ fn a_keeper_that_restarts_takes_up_what_plays_on() {
          scan 0 orders-0=A
          scan 1
          image orders=A 1@2/d0        | start orders-0 in 0
-         found orders-0=A following 2 | raise orders-0",
+         found orders-0=A 0 following 2 | raise orders-0",
     );
     play(
         "playing orders-0
          scan 0 orders-0=A
          scan 1
          image orders=A 1@2/d0       | start orders-0 in 0
-         found orders-0=A no-space 2 | judge orders-0 1
+         found orders-0=A 0 no-space 2 | judge orders-0 1
          judge orders-0 1            | offline orders-0 (writes are refused for too long: no-space)",
     );
     play(
@@ -218,12 +218,37 @@ fn a_keeper_that_restarts_takes_off_what_was_deleted_meanwhile() {
          image orders=B 1@0/none | remove orders-0=A from 0
          left orders-0           | create orders-0 in 0",
     );
-    // Its directory is renamed already, and it is about to end.
+    // Its directory is renamed already, and it is about to end or has ended.
     play(
         "playing orders-0
          scan 0
          scan 1
-         image orders=B 1@0/none | remove orders-0=\0
-         left orders-0           | create orders-0 in 0",
+         image orders=B 1@0/none      | start orders-0 in 0
+         found orders-0=A 1 leading 7 | remove orders-0=A from 1
+         left orders-0                | create orders-0 in 0",
+    );
+    play(
+        "playing orders-0
+         scan 0
+         scan 1
+         image orders=B 1@0/none | start orders-0 in 0
+         gone orders-0           | create orders-0 in 0",
+    );
+}
+
+#[test]
+fn a_keeper_that_restarts_believes_what_plays_rather_than_a_disk_it_cannot_read() {
+    play(
+        "playing orders-0 orders-1 orders-2 orders-3
+         scan 0 failed
+         scan 1 orders-2=! orders-3=?
+         image orders=A 1@2/d0 1@2/none 1@2/none 1@2/none | start orders-0 in 0; start orders-1 in 0; start orders-2 in 1; start orders-3 in 1; rescan in 1s
+         found orders-0=A 0 leading 2                     |
+         found orders-1=A 0 leading 2                     | assign A-1 d0
+         found orders-2=A 1 leading 2                     | assign A-2 d1
+         gone orders-3                                    | create orders-3 in 1
+         rescan                                           | scan 0; scan 1
+         scan 1 orders-2=! orders-3=A                     | rescan in 2s
+         scan 0 orders-0=A orders-1=A                     |",
     );
 }
