@@ -29,9 +29,9 @@ def spread(values):
 
 
 def ratios(ours, theirs, higher_is_better):
-    """How many times better we are, run by run; a figure too small to measure counts as one tick."""
+    """How many times better we are, run by run."""
     pairs = zip(ours, theirs) if higher_is_better else zip(theirs, ours)
-    return [upper / max(lower, 1e-3) for upper, lower in pairs]
+    return [upper / max(lower, 1e-9) for upper, lower in pairs]
 
 
 def lines(figures):

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::BenchError;
 
-/// How long a new topic may take until all its partitions have a leader.
-const LEADERS_WAIT: Duration = Duration::from_secs(30);
+/// How long a new topic may take until all its partitions are served.
+const LEADERS_WAIT: Duration = Duration::from_secs(120);
 
 /// Between two questions for the leaders.
 const LEADERS_PAUSE: Duration = Duration::from_millis(20);
@@ -69,23 +69,22 @@ impl Target {
         Self::with_leaders(admin, topic).await
     }
 
+    /// Waits until the leaders are known and answer: metadata may name one that has not yet heard of
+    /// it, and thousands of new partitions take a broker a while.
     async fn with_leaders(admin: Admin, mut topic: Topic) -> Result<Self, BenchError> {
         let deadline = Instant::now() + LEADERS_WAIT;
         loop {
-            match leaders(admin.client(), &topic) {
+            match answering_leaders(&admin, &topic).await {
                 Ok(leaders) => {
-                    // Metadata may name a leader that has not yet heard of it; this question is
-                    // asked again until all of them answer.
-                    let numbers: Vec<i32> = leaders.keys().copied().collect();
-                    let spec = OffsetSpec::Latest;
-                    admin.list_offsets(&topic.name, &numbers, spec).await?;
                     return Ok(Self {
                         admin,
                         topic: topic.name,
                         leaders,
                     });
                 }
-                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                Err(error) if !error.is_retriable() || Instant::now() > deadline => {
+                    return Err(error.into());
+                }
                 Err(_) => tokio::time::sleep(LEADERS_PAUSE).await,
             }
             topic = admin.describe_topic(&topic.name).await?;
@@ -141,6 +140,16 @@ async fn create(admin: &Admin, name: &str, partitions: i32) -> Result<Topic, Cli
         }
         tokio::time::sleep(LEADERS_PAUSE).await;
     }
+}
+
+async fn answering_leaders(
+    admin: &Admin,
+    topic: &Topic,
+) -> Result<BTreeMap<i32, String>, ClientError> {
+    let leaders = leaders(admin.client(), topic)?;
+    let numbers: Vec<i32> = leaders.keys().copied().collect();
+    let ends = admin.list_offsets(&topic.name, &numbers, OffsetSpec::Latest);
+    ends.await.map(|_| leaders)
 }
 
 fn leaders(client: &Client, topic: &Topic) -> Result<BTreeMap<i32, String>, ClientError> {
