@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use kabuki_protocol::ids::Offset;
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_runtime::{Context, EventKind, Handler, Message, ReplyPort, Undelivered};
 use kabuki_storage::LogFault;
 use kabuki_storage::ReadPlan as FilePlan;
@@ -13,8 +13,8 @@ use kabuki_storage::log::{ReadDone, ReadJob, TimestampJob};
 use super::Partition;
 use super::jobs::{JobFault, JobOutcome, outcome, own_message};
 use crate::messages::{
-    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, OffsetFound, PartitionMoved,
-    ReadRecords, ReadRefused, RecordsRead, UnwatchPartition, WatchPartition,
+    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, OffsetFound, OffsetTarget,
+    PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition, WatchPartition,
 };
 use crate::state::{FindPlan, ReadPlan};
 
@@ -77,9 +77,17 @@ pub(crate) enum PoolRead {
     },
     Find {
         job: TimestampJob,
-        isolation: Isolation,
-        reply: FindReply,
+        search: Search,
     },
+}
+
+/// A look-up that searches the files.
+pub(crate) struct Search {
+    target: OffsetTarget,
+    isolation: Isolation,
+    /// First offset of what is searched.
+    log_start: Offset,
+    reply: FindReply,
 }
 
 /// A read that has ended.
@@ -91,8 +99,7 @@ pub(crate) struct FinishedRead {
 
 /// A search that has ended.
 pub(crate) struct FinishedFind {
-    isolation: Isolation,
-    reply: FindReply,
+    search: Search,
     outcome: JobOutcome<Option<TimestampOffset>>,
 }
 
@@ -168,29 +175,13 @@ impl Handler<FindOffset> for Partition {
         let Some(open) = &mut self.open else {
             return find.reply.refuse(Undelivered::Restarting);
         };
-        let FindOffset {
-            target,
-            isolation,
-            current_leader_epoch,
-            reply,
-            ..
-        } = find;
-        let job = match open.state.find(target, isolation, current_leader_epoch) {
-            Err(why) => return reply.send(Err(why)),
-            Ok(FindPlan::Answer(found)) => return reply.send(Ok(found)),
-            Ok(FindPlan::Timestamp { timestamp, up_to }) => {
-                open.log.offset_for_timestamp_job(timestamp, up_to)
-            }
-            Ok(FindPlan::MaxTimestamp { up_to }) => open.log.max_timestamp_job(up_to),
+        let search = Search {
+            target: find.target,
+            isolation: find.isolation,
+            log_start: open.state.marks.log_start(),
+            reply: find.reply,
         };
-        self.read_in_pool(
-            PoolRead::Find {
-                job,
-                isolation,
-                reply,
-            },
-            cx,
-        );
+        self.find(search, find.current_leader_epoch, cx);
     }
 }
 
@@ -248,6 +239,23 @@ impl Handler<UnwatchPartition> for Partition {
 }
 
 impl Partition {
+    /// Answers a look-up, or has the files searched for it.
+    fn find(&mut self, search: Search, current_leader_epoch: LeaderEpoch, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let plan = open
+            .state
+            .find(search.target, search.isolation, current_leader_epoch);
+        let job = match plan {
+            Err(why) => return search.reply.send(Err(why)),
+            Ok(FindPlan::Answer(found)) => return search.reply.send(Ok(found)),
+            Ok(FindPlan::Timestamp { timestamp, up_to }) => {
+                open.log.offset_for_timestamp_job(timestamp, up_to)
+            }
+            Ok(FindPlan::MaxTimestamp { up_to }) => open.log.max_timestamp_job(up_to),
+        };
+        self.read_in_pool(PoolRead::Find { job, search }, cx);
+    }
+
     /// Hands a read to the pool, or lets it wait for its turn.
     fn read_in_pool(&mut self, read: PoolRead, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
@@ -271,17 +279,12 @@ impl Partition {
                     })
                 });
             }
-            PoolRead::Find {
-                job,
-                isolation,
-                reply,
-            } => {
+            PoolRead::Find { job, search } => {
                 // How much is searched depends on the data.
                 let running = self.spec.disk.run_long("search", move |fs| job.run(fs));
                 cx.spawn(running, move |result| {
                     FindFinished(FinishedFind {
-                        isolation,
-                        reply,
+                        search,
                         outcome: outcome(result),
                     })
                 });
@@ -323,18 +326,31 @@ impl Partition {
 
     fn find_finished(&mut self, finished: FinishedFind, cx: &mut Context<Self>) {
         let FinishedFind {
-            isolation,
-            reply,
+            mut search,
             outcome,
         } = finished;
-        if let Some(open) = &mut self.open {
-            reply.send(match outcome {
-                Ok(found) => Ok(open.state.found(found, isolation)),
-                Err(fault) => Err(FindRefused::Storage {
-                    cause: fault.to_string(),
-                }),
-            });
-        }
         self.next_pool_read(cx);
+        let Some(open) = &mut self.open else { return };
+        let log_start = open.state.marks.log_start();
+        let is_outdated = match &outcome {
+            Ok(Some(found)) => found.offset < log_start,
+            Ok(None) => false,
+            Err(_) => search.log_start < log_start,
+        };
+        if is_outdated {
+            // Trimmed meanwhile: a file is gone, or what was found is, and what lies behind it was
+            // not looked at. Each further round needs a further trim.
+            search.log_start = log_start;
+            return self.find(search, LeaderEpoch::NONE, cx);
+        }
+        let Search {
+            isolation, reply, ..
+        } = search;
+        reply.send(match outcome {
+            Ok(found) => Ok(open.state.found(found, isolation)),
+            Err(fault) => Err(FindRefused::Storage {
+                cause: fault.to_string(),
+            }),
+        });
     }
 }

@@ -332,6 +332,23 @@ impl Scene {
         self.partition.ask_with(DEADLINE, find).await.unwrap()
     }
 
+    /// As [`Scene::find`], without waiting for the answer.
+    pub(crate) fn find_later(
+        &self,
+        target: OffsetTarget,
+    ) -> Reply<Result<OffsetFound, FindRefused>> {
+        let (port, reply) = reply_channel();
+        let find = FindOffset {
+            topic_id: topic_id(),
+            target,
+            isolation: Isolation::ReadUncommitted,
+            current_leader_epoch: LeaderEpoch::NONE,
+            reply: port,
+        };
+        self.partition.try_tell(find).unwrap();
+        reply
+    }
+
     /// Orders it to lead.
     pub(crate) async fn lead(&self, epoch: i32) -> Result<LeadershipTaken, BecomeLeaderRefused> {
         self.epoch.store(epoch, Ordering::Relaxed);
