@@ -198,6 +198,8 @@ impl Handler<ReconfigureLog> for Partition {
                 .marks
                 .set_flush_messages(self.config.log.flush_messages);
         }
+        // The high watermark may have moved: noted before a read of this wake-up can show it.
+        self.answer();
         self.tell_watchers(PartitionMoved::Changed);
         LogReconfigured
     }

@@ -117,6 +117,11 @@ impl Handler<ReadRecords> for Partition {
             let why = ReadRefused::ForeignTopic { asked, hosted };
             return read.reply.send(Err(why));
         }
+        if self.stopping.is_some() {
+            // A watcher is told `Removed` from now on: whoever could still read would ask and
+            // watch in turns until the log is closed.
+            return read.reply.refuse(Undelivered::Stopped);
+        }
         let Some(open) = &mut self.open else {
             return read.reply.refuse(Undelivered::Restarting);
         };
