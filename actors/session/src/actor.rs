@@ -375,18 +375,17 @@ impl Actor for Session {
 
     fn settle(&mut self, cx: &mut Context<Self>) {
         loop {
+            // First, because room in the outbox is what lets the next requests start; what is left
+            // after it wakes this actor when the client has taken some.
+            self.flush(cx);
             self.take_frames();
             let has_started = self.start_ready(cx);
             let has_fetched = self.advance_fetch(cx);
             let has_answered = self.collect_answers(cx);
-            if has_answered {
-                self.flush(cx);
-            }
             if !(has_started || has_fetched || has_answered) {
                 break;
             }
         }
-        self.flush(cx);
         self.account();
         if self.is_done() {
             cx.stop();

@@ -9,6 +9,9 @@ use kabuki_protocol::api::APIS;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::header::decode_response;
 use kabuki_protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use kabuki_protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, resource,
+};
 use kabuki_protocol::messages::find_coordinator::FindCoordinatorRequest;
 use kabuki_runtime::testing;
 use tokio::time::Instant;
@@ -288,4 +291,32 @@ fn a_stopped_node_closes_its_connections() {
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut client, &mut rest).unwrap();
     assert!(Bytes::from(rest).is_empty());
+}
+
+#[test]
+fn requests_that_waited_for_a_slow_reader_go_on_as_soon_as_it_reads() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        let mut client = node.connect().await;
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: resource::BROKER,
+                resource_name: "1".to_owned(),
+                configuration_keys: None,
+            }],
+            include_synonyms: true,
+            include_documentation: true,
+        };
+        // Far more than a socket takes, and as many requests as a connection may have in hand.
+        for _ in 0..300 {
+            client.send(4, &request).await;
+        }
+        let started = Instant::now();
+        for _ in 0..300 {
+            let (_, answer) = client.receive::<DescribeConfigsRequest>(4).await;
+            assert_eq!(answer.results[0].error_code, 0);
+        }
+        let elapsed = started.elapsed();
+        assert!(elapsed < Duration::from_secs(5), "stood still: {elapsed:?}");
+    });
 }
