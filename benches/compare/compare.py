@@ -3,6 +3,7 @@
 import argparse
 import fnmatch
 import pathlib
+import signal
 import sys
 import time
 
@@ -100,7 +101,13 @@ def warm_up(session, seconds):
         turn += 1
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    # So that an end from outside ends the brokers as well.
+    signal.signal(signal.SIGTERM, interrupted)
     try:
         sys.exit(main())
     except (BrokerFailed, LoadFailed) as error:
