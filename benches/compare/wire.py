@@ -54,8 +54,8 @@ class Connection:
     def log_ends(self, topic, partitions):
         """Asks ListOffsets v1; returns the end of each partition, None where there is an error."""
         name = topic.encode()
-        body = struct.pack(">iih", -1, 1, len(name)) + name + struct.pack(">i", partitions)
-        body += b"".join(struct.pack(">iq", index, LATEST) for index in range(partitions))
+        body = struct.pack(">iih", -1, 1, len(name)) + name + struct.pack(">i", len(partitions))
+        body += b"".join(struct.pack(">iq", index, LATEST) for index in partitions)
         answer = self.ask(LIST_OFFSETS, 1, body)
         at = 4 + 2 + len(name)
         (count,) = struct.unpack_from(">i", answer, at)
