@@ -114,4 +114,5 @@ if __name__ == "__main__":
         print(f"compare: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        print("compare: ended from outside, nothing is saved", file=sys.stderr)
         sys.exit(130)
