@@ -9,7 +9,7 @@ use kabuki_protocol::messages::{FetchResponse, ProduceResponse};
 use super::BenchError;
 use super::wire::{Api, FETCH_VERSION, PRODUCE_VERSION};
 
-/// Holds that the broker serves that version, by its answer to [`api_versions_frame`].
+/// Holds that the broker serves that version, by its answer to `api_versions_frame`.
 pub(super) fn check_versions(answer: &[u8], api: &Api, address: &str) -> Result<(), BenchError> {
     let malformed = || BenchError::Answer {
         what: "ApiVersions".to_owned(),
