@@ -386,6 +386,11 @@ impl Actor for Session {
                 break;
             }
         }
+        if self.pipeline.is_empty()
+            && let Some(socket) = &mut self.socket
+        {
+            socket.rest();
+        }
         self.account();
         if self.is_done() {
             cx.stop();

@@ -1,14 +1,24 @@
 //! The socket of one connection with its two buffers: bytes on their way in become frames, answers
 //! on their way out leave in one vectored write. Never waits.
 
+use std::cell::RefCell;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::state::frames::{FrameBuffer, FrameRefused};
 use crate::state::outbox::Outbox;
+use crate::state::receive_pool::ReceivePool;
+
+thread_local! {
+    /// Of all connections on this arbiter.
+    static RECEIVE_POOL: RefCell<ReceivePool> = RefCell::default();
+}
 
 /// A non-blocking connection.
 #[derive(Debug)]
@@ -35,13 +45,16 @@ impl Socket {
 
     /// Reads what has come; `Ok(0)` says that the client will send no more.
     pub(crate) fn poll_fill(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(task))?;
-            match self.stream.try_read_buf(self.frames.room()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        ready!(self.stream.poll_read_ready(task))?;
+        let room = RECEIVE_POOL.with_borrow_mut(|pool| self.frames.room(pool));
+        // Takes note of a read that left room, as `try_read_buf` does not: the socket is empty then
+        // and need not be asked again to say so.
+        pin!(self.stream.read_buf(room)).poll(task)
+    }
+
+    /// No frame taken from here is in use: gives back the memory that is not needed.
+    pub(crate) fn rest(&mut self) {
+        RECEIVE_POOL.with_borrow_mut(|pool| self.frames.rest(pool));
     }
 
     /// Takes the next complete frame.

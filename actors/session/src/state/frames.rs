@@ -4,11 +4,18 @@
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
+use super::receive_pool::{READ_BYTES, ReceivePool};
+
 /// Bytes of the big-endian size in front of every request.
 const SIZE_BYTES: usize = 4;
 
-/// Room made for one read when nothing is known of the next frame: a socket's usual receive burst.
-const READ_BYTES: usize = 64 * 1024;
+/// A buffer with less room than this is not read into, unless a frame ends within it: a read costs
+/// more than to take up another buffer.
+const READ_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes of a frame that has begun, which are moved out of a buffer of the pool when nothing else
+/// keeps it: a client that sends slowly holds its own bytes, not a buffer.
+const RESTING_BYTES_MAX: usize = 16 * 1024;
 
 /// Room made at once for an announced frame. Up to here (Kafka's default of `max.message.bytes` plus
 /// headers) a frame is received into one allocation; a larger one grows by doubling as it arrives.
@@ -26,6 +33,8 @@ pub(crate) enum FrameRefused {
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     buffer: BytesMut,
+    /// The buffer has the size of those in the pool.
+    is_pooled: bool,
     frame_bytes_max: usize,
 }
 
@@ -34,6 +43,7 @@ impl FrameBuffer {
     pub(crate) fn new(frame_bytes_max: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
+            is_pooled: false,
             frame_bytes_max,
         }
     }
@@ -44,21 +54,50 @@ impl FrameBuffer {
     }
 
     /// The buffer with room for the next read. What is read is appended by the caller.
-    pub(crate) fn room(&mut self) -> &mut BytesMut {
+    pub(crate) fn room(&mut self, pool: &mut ReceivePool) -> &mut BytesMut {
         let have = self.buffer.len();
-        let wanted = match self.announced() {
-            Some(size) if size > 0 => {
-                let missing = (SIZE_BYTES + size as usize).saturating_sub(have);
-                missing.min(ANNOUNCED_BYTES_MAX.max(have))
-            }
-            _ => READ_BYTES,
+        let missing = match self.announced() {
+            Some(size) if size > 0 => (SIZE_BYTES + size as usize).saturating_sub(have),
+            _ => 0,
         };
-        // A buffer that has most of its room left is used up first: a reserve would copy the tail
-        // of a half received frame once per read.
-        if self.buffer.capacity() - have < wanted.min(READ_BYTES) {
-            self.buffer.reserve(wanted);
+        let wanted = missing.clamp(READ_BYTES_MIN, READ_BYTES);
+        // Where the frames cut from the buffer are gone it starts at its front again, which the
+        // processor's cache still holds.
+        let is_enough = match have {
+            0 => self.buffer.try_reclaim(READ_BYTES),
+            _ => false,
+        };
+        if is_enough || self.buffer.try_reclaim(wanted) {
+            return &mut self.buffer;
+        }
+        if have + missing > READ_BYTES {
+            // A reserve copies what is there: a frame above the bound grows by doubling.
+            self.buffer
+                .reserve(missing.min(ANNOUNCED_BYTES_MAX.max(have)));
+            self.is_pooled = false;
+        } else {
+            let mut next = pool.take();
+            next.extend_from_slice(&self.buffer);
+            self.replace(next, true, pool);
         }
         &mut self.buffer
+    }
+
+    /// Nothing cut from the buffer is in use: gives it back, so that a connection at rest holds no
+    /// more than the bytes it has sent.
+    pub(crate) fn rest(&mut self, pool: &mut ReceivePool) {
+        let have = self.buffer.len();
+        if have == 0 || (self.is_pooled && have <= RESTING_BYTES_MAX) {
+            let tail = BytesMut::from(&self.buffer[..]);
+            self.replace(tail, false, pool);
+        }
+    }
+
+    fn replace(&mut self, next: BytesMut, is_pooled: bool, pool: &mut ReceivePool) {
+        let old = std::mem::replace(&mut self.buffer, next);
+        if std::mem::replace(&mut self.is_pooled, is_pooled) {
+            pool.give_back(old);
+        }
     }
 
     /// Takes the next complete frame, without its size, or `None` when more bytes are needed.
@@ -93,7 +132,8 @@ mod tests {
     use super::*;
 
     fn receive(frames: &mut FrameBuffer, bytes: &[u8]) {
-        frames.room().extend_from_slice(bytes);
+        let mut pool = ReceivePool::default();
+        frames.room(&mut pool).extend_from_slice(bytes);
     }
 
     fn framed(body: &[u8]) -> Vec<u8> {
@@ -143,7 +183,8 @@ mod tests {
         let mut frames = FrameBuffer::new(100 << 20);
         receive(&mut frames, &(100_i32 << 20).to_be_bytes());
         assert!(frames.next_frame().unwrap().is_none());
-        assert!(frames.room().capacity() <= 2 * ANNOUNCED_BYTES_MAX);
+        let room = frames.room(&mut ReceivePool::default());
+        assert!(room.capacity() <= 2 * ANNOUNCED_BYTES_MAX);
     }
 
     #[test]
@@ -158,9 +199,10 @@ mod tests {
         let size = 32 << 20;
         receive(&mut frames, &(size as i32).to_be_bytes());
         let mut growths = 0;
+        let mut pool = ReceivePool::default();
         while frames.buffered_bytes() < 4 + size {
             let before = frames.buffer.capacity();
-            let room = frames.room();
+            let room = frames.room(&mut pool);
             growths += usize::from(room.capacity() != before);
             let free = room.capacity() - room.len();
             let missing = 4 + size - room.len();
@@ -168,5 +210,58 @@ mod tests {
         }
         assert!(growths <= 8, "{growths} growths");
         assert_eq!(frames.next_frame().unwrap().unwrap().len(), size);
+    }
+
+    #[test]
+    fn frames_of_one_connection_are_received_into_the_same_memory() {
+        let mut pool = ReceivePool::default();
+        let mut frames = FrameBuffer::new(100);
+        let mut places = Vec::new();
+        for _ in 0..100 {
+            frames.room(&mut pool).extend_from_slice(&framed(&[7; 100]));
+            let frame = frames.next_frame().unwrap().unwrap();
+            places.push(frame.as_ptr());
+            drop(frame);
+            frames.rest(&mut pool);
+        }
+        places.dedup();
+        assert_eq!(places.len(), 1);
+    }
+
+    #[test]
+    fn frames_in_use_do_not_take_a_buffer_each() {
+        let mut pool = ReceivePool::default();
+        let mut frames = FrameBuffer::new(100);
+        let mut held = Vec::new();
+        let mut buffers = 0;
+        for _ in 0..1_000 {
+            let before = frames.buffer.as_ptr();
+            let room = frames.room(&mut pool);
+            buffers += usize::from(room.as_ptr() != before);
+            room.extend_from_slice(&framed(&[7; 100]));
+            held.push(frames.next_frame().unwrap().unwrap());
+        }
+        assert_eq!(buffers, 1, "1,000 frames of 104 bytes fit into one");
+        assert!(held.iter().all(|frame| *frame == [7; 100][..]));
+    }
+
+    #[test]
+    fn a_connection_at_rest_holds_what_it_has_sent_and_no_buffer() {
+        let mut pool = ReceivePool::default();
+        let mut frames = FrameBuffer::new(1 << 20);
+        frames.room(&mut pool).extend_from_slice(&framed(b"whole"));
+        let taken = frames.next_frame().unwrap();
+        assert_eq!(taken.as_deref(), Some(&b"whole"[..]));
+        frames.rest(&mut pool);
+        assert_eq!(frames.buffer.capacity(), 0);
+
+        let bytes = framed(&[5; 2_000]);
+        let (begun, left) = bytes.split_at(1_000);
+        frames.room(&mut pool).extend_from_slice(begun);
+        assert_eq!(frames.next_frame(), Ok(None));
+        frames.rest(&mut pool);
+        assert!(frames.buffer.capacity() < 2 * begun.len());
+        frames.room(&mut pool).extend_from_slice(left);
+        assert_eq!(frames.next_frame().unwrap().unwrap(), [5; 2_000][..]);
     }
 }

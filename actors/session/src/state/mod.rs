@@ -5,3 +5,4 @@ pub(crate) mod fetch_sessions;
 pub(crate) mod frames;
 pub(crate) mod outbox;
 pub(crate) mod pipeline;
+pub(crate) mod receive_pool;
