@@ -85,7 +85,10 @@ impl Partition {
         let bytes: u64 = chunks.map(|chunk| chunk.len() as u64).sum();
         if bytes <= DIRECT_WRITE_BYTES_MAX && !self.spec.disk.is_slow() {
             match open.log.append(self.spec.disk.fs(), &writes) {
-                Ok(()) => open.wrote(),
+                Ok(()) => {
+                    open.wrote();
+                    self.reserve_ahead();
+                }
                 Err(fault) => self.write_failed(fault.into(), cx),
             }
             return;
@@ -102,6 +105,7 @@ impl Partition {
             Ok(wrote) => {
                 open.log.wrote(wrote);
                 open.wrote();
+                self.reserve_ahead();
                 // Before a read of the same wake-up can see it.
                 self.answer();
             }
@@ -113,6 +117,15 @@ impl Partition {
                 open.log.write_failed(at_file);
                 self.write_failed(fault, cx);
             }
+        }
+    }
+
+    /// Has space set aside for the next appends. Nothing waits for it and nothing follows from its
+    /// failure: what matters about the disk the next append tells.
+    fn reserve_ahead(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if let Some(job) = open.log.reserve_job() {
+            drop(self.spec.disk.run("reserve", move |_| job.run()));
         }
     }
 

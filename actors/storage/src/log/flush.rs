@@ -9,6 +9,7 @@ use kabuki_protocol::ids::Offset;
 use super::fault::LogFault;
 use super::open_files::SegmentHandles;
 use super::replace::replace_file;
+use super::reserve::Reserve;
 use super::{Busy, Log};
 use crate::epochs::{EPOCH_FILE, EpochCache};
 use crate::file_system::FileSystem;
@@ -97,13 +98,18 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct CloseJob {
     flush: FlushJob,
+    reserve: Option<Reserve>,
 }
 
 impl CloseJob {
     /// Finishes the indexes, writes the producer snapshot and syncs all. Blocks. The recovery point
     /// to store is the returned end.
     pub fn run(self, fs: &dyn FileSystem) -> Result<FlushedLog, LogFault> {
-        self.flush.run(fs)
+        let flushed = self.flush.run(fs)?;
+        if let Some(reserve) = self.reserve {
+            reserve.end();
+        }
+        Ok(flushed)
     }
 }
 
@@ -202,6 +208,7 @@ impl Log {
                 snapshot,
                 ..self.flush_job(flushed_ms)
             },
+            reserve: self.active.reserve.take(),
         }
     }
 

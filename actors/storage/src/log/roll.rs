@@ -10,6 +10,7 @@ use super::append::BatchSpan;
 use super::fault::LogFault;
 use super::open_files::SegmentHandles;
 use super::replace::replace_file;
+use super::reserve::Reserve;
 use super::segment::{ActiveSegment, SEGMENT_BYTES_MAX, SegmentFile};
 use super::{Busy, Log};
 use crate::file_system::{FileSystem, OpenMode};
@@ -22,6 +23,7 @@ pub struct RollJob {
     dir: Arc<Path>,
     old_base: Offset,
     old_handles: SegmentHandles,
+    reserve: Option<Reserve>,
     entries: PendingEntries,
     base: Offset,
     interval_bytes: u32,
@@ -46,6 +48,7 @@ impl RollJob {
             dir,
             old_base,
             mut old_handles,
+            reserve,
             entries,
             base,
             ..
@@ -63,6 +66,9 @@ impl RollJob {
                 let _ = fs.remove_file(&kind.path(&dir, base));
             }
         })?;
+        if let Some(reserve) = reserve {
+            reserve.end();
+        }
         let segment = ActiveSegment::new(base, self.interval_bytes, self.now_ms);
         Ok(RolledSegment {
             segment,
@@ -155,6 +161,7 @@ impl Log {
             dir: self.dir.clone(),
             old_base: self.active.base,
             old_handles: self.files.active.clone(),
+            reserve: self.active.reserve.take(),
             entries: self.active.index.pending(),
             base: self.log_end,
             interval_bytes: self.config.index_interval_bytes,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kabuki_protocol::ids::Offset;
 
+use super::reserve::Reserve;
 use crate::index::IndexTail;
 
 /// Largest `.log` file: Kafka keeps positions in signed 32 bits.
@@ -80,6 +81,8 @@ pub(crate) struct ActiveSegment {
     pub(crate) created_ms: i64,
     /// The file may be longer than `bytes`: a failed append could not be cut.
     pub(crate) is_torn: bool,
+    /// Space beyond the end, for the next appends.
+    pub(crate) reserve: Option<Reserve>,
 }
 
 impl ActiveSegment {
@@ -91,6 +94,7 @@ impl ActiveSegment {
             first_timestamp: None,
             created_ms: now_ms,
             is_torn: false,
+            reserve: None,
         }
     }
 
