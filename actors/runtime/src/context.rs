@@ -50,6 +50,8 @@ pub struct Context<A: Actor> {
     /// The actor asked for another turn.
     pub(crate) wake_wanted: bool,
     pub(crate) waker: Waker,
+    /// The clock, once it was looked at in this turn.
+    pub(crate) turn_now: Cell<Option<Instant>>,
     pub(crate) stop_deadline: Option<Instant>,
 }
 
@@ -73,6 +75,7 @@ impl<A: Actor> Context<A> {
             jobs_added: false,
             wake_wanted: false,
             waker: Waker::noop().clone(),
+            turn_now: Cell::new(None),
             stop_deadline: None,
             mailbox,
         }
@@ -98,9 +101,11 @@ impl<A: Actor> Context<A> {
         &self.log
     }
 
-    /// The runtime's clock; virtual in tests.
+    /// The runtime's clock when this turn first looked at it; virtual in tests.
     pub fn now(&self) -> Instant {
-        Instant::now()
+        let now = self.turn_now.get().unwrap_or_else(Instant::now);
+        self.turn_now.set(Some(now));
+        now
     }
 
     /// The runtime of this node: registry, supervision log, arbiters.

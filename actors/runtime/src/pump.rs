@@ -162,6 +162,7 @@ impl<A: Actor> Body<A> {
         if !cx.waker.will_wake(task.waker()) {
             cx.waker = task.waker().clone();
         }
+        cx.turn_now.set(None);
         cx.take_in_hand(InHand::NOTHING);
         if !self.is_started {
             self.is_started = true;

@@ -52,7 +52,7 @@ pub(crate) struct Routes {
 pub(crate) struct TopicRoute {
     pub(crate) topic: Arc<TopicImage>,
     pub(crate) rules: AppendRules,
-    ports: Vec<Option<PartitionPort>>,
+    ports: Vec<Option<Arc<PartitionPort>>>,
 }
 
 impl Routes {
@@ -147,7 +147,7 @@ impl TopicRoute {
         &mut self,
         index: i32,
         services: &SessionServices,
-    ) -> Result<&PartitionPort, Unrouted> {
+    ) -> Result<&Arc<PartitionPort>, Unrouted> {
         let image = self
             .topic
             .partition(index)
@@ -165,7 +165,8 @@ impl TopicRoute {
             .and_then(|index| self.ports.get_mut(index));
         let place = place.ok_or(Unrouted::UnknownPartition)?;
         if place.is_none() {
-            *place = services.partition(&self.topic.partition_id(index));
+            let found = services.partition(&self.topic.partition_id(index));
+            *place = found.map(Arc::new);
         }
         place.as_ref().ok_or(not_leader)
     }

@@ -5,7 +5,7 @@ use kabuki_storage::log::{RolledSegment, Wrote};
 use kabuki_storage::{BatchWrite, LogFault};
 
 use super::jobs::{JobFault, JobOutcome, own_message};
-use super::{Out, Partition};
+use super::{Open, Out, Partition};
 use crate::messages::{AppendRecords, AppendRefused, PartitionFact};
 use crate::state::{AppendStep, Probe};
 
@@ -48,13 +48,14 @@ impl Handler<AppendRecords> for Partition {
 impl Partition {
     /// Does one step for the appends that wait. False when there is nothing to do.
     pub(crate) fn append_round(&mut self, cx: &mut Context<Self>) -> bool {
+        let is_idle = |open: &Open| open.state.has_no_appends();
+        if self.open.as_ref().is_none_or(is_idle) {
+            return false;
+        }
         let now_ms = self.now_ms();
         let Some(open) = &mut self.open else {
             return false;
         };
-        if open.state.has_no_appends() {
-            return false;
-        }
         let log = &open.log;
         let mut refused = Vec::new();
         let step = open.state.next_append_step(

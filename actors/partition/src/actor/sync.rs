@@ -81,7 +81,6 @@ impl Partition {
     /// Starts the sync that is due, unless a write or roll is out: then the producers and the log
     /// end would not belong together.
     pub(crate) fn start_sync(&mut self, cx: &mut Context<Self>) {
-        let now_ms = self.now_ms();
         let Some(open) = &mut self.open else { return };
         if open.out.is_some() || open.sync_retry.is_some() {
             return;
@@ -89,6 +88,7 @@ impl Partition {
         let Some(plan) = open.state.marks.start_sync() else {
             return;
         };
+        let now_ms = (self.spec.clock)();
         let job = if plan.is_checkpoint && !open.are_snapshots_refused {
             open.log.checkpoint_job(&open.state.producers, now_ms)
         } else {

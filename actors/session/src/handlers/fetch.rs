@@ -19,6 +19,7 @@
 //! no replication between nodes yet. Source: rules E1 to E20, V3, V13, V16, V17; KIP-227, KIP-74.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kabuki_partition::{
@@ -87,7 +88,7 @@ struct InFlight {
 struct Target {
     topic: TopicId,
     partition: i32,
-    port: PartitionPort,
+    port: Arc<PartitionPort>,
 }
 
 impl FetchDesk {

@@ -111,9 +111,9 @@ impl Log {
     /// ([`Log::must_roll`]), or while a job is out.
     pub fn append(&mut self, fs: &dyn FileSystem, batches: &[BatchWrite]) -> Result<(), LogFault> {
         self.assert_appendable(batches);
-        let path = SegmentFile::Log.path(&self.dir, self.active.base);
+        let path = || SegmentFile::Log.path(&self.dir, self.active.base);
         let file = self.files.active.log(fs, &self.dir, self.active.base);
-        let file = file.map_err(LogFault::io("append", &path))?;
+        let file = file.map_err(|error| LogFault::io("append", &path())(error))?;
         let written = write_batches(
             file.as_ref(),
             self.active.bytes,
@@ -122,7 +122,7 @@ impl Log {
         );
         if let Err(failed) = written {
             self.active.is_torn = failed.is_torn;
-            return Err(failed.of(&path, self.log_end));
+            return Err(failed.of(&path(), self.log_end));
         }
         self.note_appended(batches);
         self.write_index_entries(fs);

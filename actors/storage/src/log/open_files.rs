@@ -31,12 +31,11 @@ impl SegmentHandles {
         dir: &Path,
         base: Offset,
     ) -> io::Result<&Arc<dyn File>> {
-        open_into(
-            &mut self.log,
-            fs,
-            &SegmentFile::Log.path(dir, base),
-            OpenMode::ReadWrite,
-        )
+        let file = match self.log.take() {
+            Some(file) => file,
+            None => fs.open(&SegmentFile::Log.path(dir, base), OpenMode::ReadWrite)?,
+        };
+        Ok(self.log.insert(file))
     }
 
     /// Writes index entries at their places; the files are opened, or made, where needed.
