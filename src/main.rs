@@ -3,8 +3,10 @@
 mod bench;
 mod cli;
 mod config;
+mod descriptors;
 mod identity;
 mod logging;
+mod memory;
 mod node;
 mod start;
 mod tree;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kabuki_controller::broker_config::BrokerConfig;
-use kabuki_controller::image::Endpoint;
+use kabuki_controller::image::{Endpoint, MetadataImage, PartitionImage};
 use kabuki_controller::messages::RegisterBroker;
 use kabuki_controller::{Controller, ControllerSpec, FailStop};
 use kabuki_partition::Partition;
+use kabuki_protocol::ids::NodeId;
 use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
 use kabuki_runtime::{ActorPath, Addr, Arbiter, GroupOptions, Stage, Supervisor};
 use kabuki_session::{
@@ -19,8 +20,9 @@ use kabuki_session::{
 use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
 use kabuki_storage::{Disk, DiskOptions, FileSystem, RealFs};
 
+use crate::descriptors::{self, Descriptors, TooFewDescriptors};
 use crate::identity::{self, Identity, IdentityRefused};
-use crate::tree;
+use crate::{memory, tree};
 
 /// How long reading the metadata log and the first commit may take. A log of 100,000 topics is read
 /// in a few seconds; a disk that needs more than this is broken.
@@ -41,6 +43,9 @@ pub(crate) enum StartRefused {
     /// The data directories are not this node's, or cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityRefused),
+    /// The process may not open enough files.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] BindRefused),
@@ -82,6 +87,8 @@ impl Node {
         }
         let (controller, image) = start_controller(stage, &config, &identity)?;
         register(&controller, &config, &identity, endpoints(&config, &bound)).await?;
+        let partitions = hosted_count(&image.borrow(), config.node_id());
+        let descriptors = share_descriptors(stage, &config, partitions)?;
 
         let data = data_arbiters(stage, &config, identity.directories.len());
         let mut directories = Vec::new();
@@ -116,7 +123,8 @@ impl Node {
             controller: ControllerPort::of(&controller),
             partitions: partition_finder(stage),
             stage: stage.clone(),
-            memory_bytes_default: memory_bytes_default(),
+            memory_bytes_default: memory::in_flight_bytes_default(),
+            connections_max: usize::try_from(descriptors.connections_max).unwrap_or(usize::MAX),
             clock: Arc::new(wall_clock_ms),
         });
         let edge = stage.root().group(tree::EDGE, GroupOptions::default());
@@ -160,6 +168,44 @@ impl Node {
         drop(self.identity);
         trouble
     }
+}
+
+/// Partitions with a replica on `node`.
+fn hosted_count(image: &MetadataImage, node: NodeId) -> u64 {
+    let hosted = |partition: &&PartitionImage| partition.replicas.contains(&node);
+    let counts = image
+        .topics()
+        .map(|topic| topic.partitions.iter().filter(hosted).count() as u64);
+    counts.sum()
+}
+
+/// Checks that the process may open what it has to, and says how many connections that leaves.
+fn share_descriptors(
+    stage: &Stage,
+    config: &BrokerConfig,
+    partitions: u64,
+) -> Result<Descriptors, TooFewDescriptors> {
+    /// The default of `max.connections`: as many as there may be.
+    const UNBOUNDED: u64 = i32::MAX as u64;
+    let wanted = config.number("max.connections").unsigned_abs();
+    let wanted = Some(wanted).filter(|wanted| *wanted < UNBOUNDED);
+    let descriptors = Descriptors::share(descriptors::raise_limit(), partitions, wanted)?;
+    let Descriptors {
+        limit,
+        needed,
+        connections_max,
+    } = descriptors;
+    if descriptors.are_scarce() {
+        slog::warn!(stage.logger(), "fewer file descriptors than the node may need";
+            "limit" => limit, "needed" => needed, "partitions" => partitions,
+            "connections_max" => connections_max,
+            "remedy" => format!("LimitNOFILE={needed} (systemd) or ulimit -n {needed}"));
+    } else {
+        slog::info!(stage.logger(), "file descriptors";
+            "limit" => limit, "needed" => needed, "partitions" => partitions,
+            "connections_max" => connections_max);
+    }
+    Ok(descriptors)
 }
 
 fn start_controller(
@@ -281,19 +327,6 @@ fn partition_finder(stage: &Stage) -> kabuki_session::PartitionFinder {
         let address = registry.find::<Partition>(&group.child(&partition.to_string()))?;
         Some(PartitionPort::of(&address))
     })
-}
-
-/// A quarter of the machine's memory, or of the control group's where that is less, and at most 1 GiB.
-fn memory_bytes_default() -> usize {
-    const QUARTER: u64 = 4;
-    const BYTES_MAX: u64 = 1 << 30;
-    let info = rustix::system::sysinfo();
-    // Both are `unsigned long`; their product is the size of the memory, which fits.
-    let machine = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
-    let group = group.ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let bytes = group.map_or(machine, |group| group.min(machine)) / QUARTER;
-    usize::try_from(bytes.min(BYTES_MAX)).unwrap_or(usize::MAX)
 }
 
 fn wall_clock_ms() -> i64 {

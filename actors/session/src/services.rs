@@ -37,6 +37,8 @@ pub struct ServicesSpec {
     /// Bytes of requests and answers in flight where `kabuki.memory.max` and
     /// `queued.max.request.bytes` are not set; 0 stands for 1 GiB.
     pub memory_bytes_default: usize,
+    /// Connections that the process has file descriptors for; `max.connections` may say less.
+    pub connections_max: usize,
     /// Time for record timestamps.
     pub clock: WallClock,
 }
@@ -65,7 +67,10 @@ impl SessionServices {
         Arc::new(Self {
             limits: SessionLimits::of(&config),
             memory: Arc::new(MemoryBudget::new(memory_bytes)),
-            connections: Arc::new(Connections::new(connection_limits(&config))),
+            connections: Arc::new(Connections::new(connection_limits(
+                &config,
+                spec.connections_max,
+            ))),
             fetch_sessions: FetchSessions::new(usize::try_from(slots_max).unwrap_or(0)),
             image: spec.image,
             controller: spec.controller,
@@ -140,13 +145,13 @@ impl SessionLimits {
     }
 }
 
-fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
+fn connection_limits(config: &BrokerConfig, connections_max: usize) -> ConnectionLimits {
     let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
     let overrides = config
         .text("max.connections.per.ip.overrides")
         .unwrap_or_default();
     ConnectionLimits {
-        connections_max: count("max.connections"),
+        connections_max: count("max.connections").min(connections_max),
         connections_per_ip_max: count("max.connections.per.ip"),
         per_ip_overrides: parse_overrides(overrides),
     }

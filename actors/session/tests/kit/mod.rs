@@ -105,6 +105,7 @@ impl Node {
             partitions: Arc::new(partitions),
             stage: stage.clone(),
             memory_bytes_default: 0,
+            connections_max: usize::MAX,
             clock: Arc::new(|| NOW_MS),
         });
         let edge = stage.root().group("edge", GroupOptions::default());
