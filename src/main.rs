@@ -8,6 +8,7 @@ mod identity;
 mod logging;
 mod memory;
 mod node;
+mod service;
 mod start;
 mod tree;
 

@@ -68,6 +68,7 @@ pub(crate) struct Node {
     edge: Supervisor,
     replicas: Replicas,
     addresses: Vec<(String, std::net::SocketAddr)>,
+    edge_arbiter: Arbiter,
 }
 
 impl Node {
@@ -105,6 +106,7 @@ impl Node {
             ));
         }
         let arbiters = session_arbiters(stage, &directories);
+        let edge_arbiter = arbiters[0].clone();
         let replicas = kabuki_replica::start(
             stage,
             ReplicaSpec {
@@ -146,6 +148,7 @@ impl Node {
             edge,
             replicas,
             addresses,
+            edge_arbiter,
         })
     }
 
@@ -157,6 +160,16 @@ impl Node {
     /// The cluster this node belongs to.
     pub(crate) fn cluster_id(&self) -> &str {
         &self.identity.cluster_id
+    }
+
+    /// Log directories that were left out at start.
+    pub(crate) fn offline_directory_count(&self) -> usize {
+        self.identity.offline.len()
+    }
+
+    /// The thread that answers clients.
+    pub(crate) fn edge_arbiter(&self) -> Arbiter {
+        self.edge_arbiter.clone()
     }
 
     /// Stops accepting, ends the sessions, closes every log and marks the directories as clean.

@@ -1,17 +1,19 @@
 //! `kabuki start`: reads the configuration, runs a node until it is told to stop, and says on standard
 //! output when it is ready.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use kabuki_controller::broker_config::BrokerConfig;
-use kabuki_runtime::{Stage, StageOptions};
+use kabuki_runtime::{Arbiter, Stage, StageOptions};
 use slog::Level;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config;
 use crate::logging::{self, LogFormat};
 use crate::node::Node;
+use crate::service::ServiceManager;
 
 /// Exit codes of the command line.
 const EXIT_DONE: i32 = 0;
@@ -88,25 +90,41 @@ fn log_level(config: &BrokerConfig) -> Level {
 
 async fn serve(stage: Stage, config: Arc<BrokerConfig>) -> i32 {
     let node_id = config.node_id();
+    let manager = Arc::new(ServiceManager::from_environment().unwrap_or_else(|error| {
+        slog::warn!(stage.logger(), "the service manager cannot be told anything";
+            "NOTIFY_SOCKET" => std::env::var("NOTIFY_SOCKET").ok(), "cause" => %error);
+        ServiceManager::none()
+    }));
     let node = match Node::start(&stage, config).await {
         Ok(node) => node,
         Err(refused) => {
             eprintln!("kabuki: {refused}");
+            manager.status(&format!("not started: {refused}"));
             return EXIT_FAILED;
         }
     };
+    // Before anybody hears that the node is ready: who stops it at once is to get an ordered stop.
+    let mut signals = StopSignals::install();
     for (listener, address) in node.addresses() {
         println!(
             "kabuki is ready: {listener}://{address} node={node_id} cluster={}",
             node.cluster_id()
         );
     }
-    let name = wait_for_signal().await;
+    manager.ready(&status(&node));
+    let beats = beat(manager.clone(), node.edge_arbiter());
+    tokio::pin!(beats);
+    let name = tokio::select! {
+        name = signals.next() => name,
+        never = &mut beats => match never {},
+    };
     slog::info!(stage.logger(), "stopping"; "signal" => name);
+    manager.stopping("closing all logs");
     // A second signal means that the operator has no time: the next start recovers.
     let trouble = tokio::select! {
         trouble = node.stop() => trouble,
-        _ = wait_for_signal() => return EXIT_FAILED,
+        _ = signals.next() => return EXIT_FAILED,
+        never = beats => match never {},
     };
     if trouble.is_empty() {
         slog::info!(stage.logger(), "stopped cleanly");
@@ -118,18 +136,58 @@ async fn serve(stage: Stage, config: Arc<BrokerConfig>) -> i32 {
     EXIT_FAILED
 }
 
-/// Completes at SIGTERM or SIGINT.
-async fn wait_for_signal() -> &'static str {
-    let streams = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
-        // Without handlers the signals end the process by themselves.
+/// What `systemctl status` shows of a node that is ready.
+fn status(node: &Node) -> String {
+    let addresses = node.addresses().iter();
+    let addresses: Vec<_> = addresses
+        .map(|(listener, address)| format!("{listener}://{address}"))
+        .collect();
+    let mut status = format!("answers clients on {}", addresses.join(", "));
+    match node.offline_directory_count() {
+        0 => {}
+        count => status += &format!("; {count} log directories are offline"),
+    }
+    status
+}
+
+/// Tells a service manager that asks for it that the node lives, for as long as the thread of the
+/// supervisors and the one that answers clients do their work: the first keeps the time, the second
+/// sends. A log directory of several that hangs has a thread of its own and does not end the node.
+async fn beat(manager: Arc<ServiceManager>, edge: Arbiter) -> Infallible {
+    let Some(every) = manager.beat_every() else {
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        let manager = manager.clone();
+        edge.run(move || manager.beat());
+    }
+}
+
+/// SIGTERM and SIGINT, from the moment of the installation: one that comes while nobody waits counts.
+struct StopSignals {
+    /// None where the system refuses handlers: then the signals end the process by themselves.
+    streams: Option<(Signal, Signal)>,
+}
+
+impl StopSignals {
+    fn install() -> Self {
+        let terminate = signal(SignalKind::terminate());
+        let interrupt = signal(SignalKind::interrupt());
+        Self {
+            streams: terminate.ok().zip(interrupt.ok()),
+        }
+    }
+
+    /// Completes at the next one.
+    async fn next(&mut self) -> &'static str {
+        let Some((terminate, interrupt)) = &mut self.streams else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct NodeHome {
     directory: TempDir,
     overrides: Vec<String>,
+    environment: Vec<(String, String)>,
+    soft_file_limit: Option<u32>,
     port: Cell<u16>,
 }
 
@@ -31,6 +33,8 @@ impl NodeHome {
         Self {
             directory,
             overrides: Vec::new(),
+            environment: Vec::new(),
+            soft_file_limit: None,
             port: Cell::new(0),
         }
     }
@@ -41,6 +45,18 @@ impl NodeHome {
         self
     }
 
+    /// Adds a variable to the environment that the node is started with.
+    pub(crate) fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the node with this soft limit of open files; the hard one stays.
+    pub(crate) fn with_soft_file_limit(mut self, limit: u32) -> Self {
+        self.soft_file_limit = Some(limit);
+        self
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -48,7 +64,17 @@ impl NodeHome {
 
     /// Starts the node and waits until it says that it is ready.
     pub(crate) fn start(&self) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kabuki"));
+        let binary = env!("CARGO_BIN_EXE_kabuki");
+        let mut command = match self.soft_file_limit {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -S -n {limit} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, binary]);
+                shell
+            }
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let listener = format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port.get());
         command.args(["start", "--override", &listener]);
         command
@@ -93,6 +119,11 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Number of the process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A client of this node.

@@ -113,6 +113,13 @@ impl Arbiter {
         CURRENT.get() == self.pulse.number
     }
 
+    /// Runs `work` on this arbiter once it gets to it; false when the arbiter has ended.
+    ///
+    /// For what shows that it still does its work: a service manager's watchdog.
+    pub fn run(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        self.handle.spawn_fn(work)
+    }
+
     pub(crate) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
@@ -135,7 +142,7 @@ impl Arbiter {
     /// Makes the pulse step once this arbiter gets to it.
     pub(crate) fn ping(&self) {
         let pulse = Arc::clone(&self.pulse);
-        self.handle.spawn_fn(move || pulse.step());
+        self.run(move || pulse.step());
     }
 
     pub(crate) fn stop(&self) {
