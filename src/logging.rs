@@ -9,6 +9,9 @@ use slog::{Drain, Level, Logger, o};
 /// A node in trouble writes a few hundred a second; two seconds of that survive.
 const QUEUE_RECORDS_MAX: usize = 4_096;
 
+/// A record up to this size is one write, which nothing else on the same stream comes between.
+const LINE_BYTES: usize = 64 << 10;
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -31,7 +34,8 @@ pub(crate) fn open(format: LogFormat, level: Level) -> (Logger, slog_async::Asyn
             wrap(drain, level)
         }
         LogFormat::Json => {
-            let drain = slog_json::Json::new(io::stderr())
+            let lines = io::LineWriter::with_capacity(LINE_BYTES, io::stderr());
+            let drain = slog_json::Json::new(lines)
                 .set_newlines(true)
                 .set_flush(true)
                 .add_default_keys()
