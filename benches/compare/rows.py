@@ -71,8 +71,11 @@ class Session:
                 raise LoadFailed(f"{self.broker.name} keeps the data of {topic}")
             time.sleep(0.05)
 
-    def produce(self, *, record_bytes=100, partitions=1, topic=None, seconds=None, **options):
-        """Writes for the given time, but never more than may be retained."""
+    def produce(self, *, record_bytes=100, partitions=1, topic=None, seconds=None, before_drop=None, **options):
+        """Writes for the given time, but never more than may be retained.
+
+        `before_drop` is given the result while the topic is still there.
+        """
         pretouch()
         name = topic or self.new_topic(partitions)
         flags = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
@@ -81,6 +84,8 @@ class Session:
             "--records", RETAINED_BYTES_MAX // (record_bytes + 12),
             "--seconds", seconds or self.seconds, *flags,
         )
+        if before_drop:
+            before_drop(result)
         self.drop(name)
         return result
 

@@ -24,6 +24,8 @@ use kabuki_client::ClientError;
 use kabuki_protocol::codec::{DecodeError, EncodeError};
 use kabuki_protocol::records::BatchError;
 
+use crate::descriptors;
+
 /// What is to be measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -81,6 +83,8 @@ enum BenchError {
 
 /// Runs one measurement; the answer is the exit code.
 pub(crate) async fn run(command: BenchCommand) -> i32 {
+    // Thousands of connections are more than the usual soft limit allows.
+    descriptors::raise_limit();
     let (result, as_json) = match command {
         BenchCommand::Produce(args) => (produce::run(&args).await, args.target.json),
         BenchCommand::Consume(args) => (consume::run(&args).await, args.target.json),

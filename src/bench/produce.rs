@@ -26,8 +26,9 @@ use super::wire::{self, ProduceFrame};
 /// memory in turn stays in the cache.
 const TRAIN_BYTES: usize = 256 << 10;
 
-/// Room for answers; each has less than 400 bytes.
-const INBOX_BYTES: usize = 64 << 10;
+/// Most room for answers, and what one may take: a topic's name has at most 249 bytes.
+const INBOX_BYTES_MAX: usize = 64 << 10;
+const ANSWER_BYTES_MAX: usize = 400;
 
 /// How long a measurement runs that is given no end.
 const SECONDS_DEFAULT: u64 = 10;
@@ -156,6 +157,13 @@ struct Plan {
 }
 
 impl Plan {
+    /// Room for the answers that may wait: thousands of connections are to cost little.
+    fn inbox_bytes(&self) -> usize {
+        self.in_flight_max
+            .saturating_mul(ANSWER_BYTES_MAX)
+            .min(INBOX_BYTES_MAX)
+    }
+
     /// Frames that are put on the way at once.
     fn frames_at_once(&self) -> usize {
         let fitting = (TRAIN_BYTES / self.frame.bytes.len()).max(1);
@@ -195,7 +203,7 @@ async fn drive(lane: Lane, plan: Arc<Plan>, ledger: Arc<Ledger>) -> Result<(), B
     let socket = TcpStream::from_std(lane.socket).map_err(lost)?;
     let mut lane = ProduceLane {
         train: Train::of_copies(&plan.frame.bytes, plan.frames_at_once()),
-        inbox: Inbox::new(INBOX_BYTES, INBOX_BYTES),
+        inbox: Inbox::new(plan.inbox_bytes(), INBOX_BYTES_MAX),
         address: lane.address,
         partitions: lane.partitions,
         plan,
