@@ -19,6 +19,7 @@ use crate::request::{Answer, Incoming, Received, RequestContext};
 use crate::routes::Routes;
 use crate::services::SessionServices;
 use crate::socket::Socket;
+use crate::state::closings::CloseSort;
 use crate::state::pipeline::{Pipeline, PipelineLimits, Ticket};
 
 /// Requests of one connection in hand. librdkafka keeps up to a million in flight if it is let; more
@@ -225,7 +226,8 @@ impl Session {
             match incoming {
                 Incoming::Request(received) => self.start(ticket, received, cx),
                 Incoming::Unreadable { cause } => {
-                    self.pipeline.answer(ticket, Answer::Close { cause });
+                    let sort = CloseSort::Unreadable;
+                    self.pipeline.answer(ticket, Answer::Close { sort, cause });
                 }
             }
         }
@@ -265,8 +267,8 @@ impl Session {
             Ok(Started::Produce(request)) => self.start_produce(ticket, request, context, cx),
             Ok(Started::Fetch(request)) => self.start_fetch(ticket, request, context, cx),
             Err(refused) => {
-                let cause = refused.to_string();
-                self.pipeline.answer(ticket, Answer::Close { cause });
+                let (sort, cause) = (refused.sort(), refused.to_string());
+                self.pipeline.answer(ticket, Answer::Close { sort, cause });
             }
         }
     }
@@ -285,10 +287,9 @@ impl Session {
                     }
                 }
                 Answer::Nothing => {}
-                Answer::Close { cause } => {
+                Answer::Close { sort, cause } => {
                     if self.course == Course::Open {
-                        slog::info!(cx.log(), "connection closed"; "peer" => %self.peer,
-                            "client_id" => &*self.client_id, "cause" => cause);
+                        self.note_closing(sort, &cause, cx);
                     }
                     self.course = Course::Closing;
                 }
@@ -324,6 +325,12 @@ impl Session {
         self.course = Course::Draining;
         self.pipeline.drop_queued();
         self.end_parked_fetch();
+    }
+
+    fn note_closing(&self, sort: CloseSort, cause: &str, cx: &Context<Self>) {
+        let who = format!("{} {:?}", self.peer, self.client_id);
+        let closings = &self.services.closings;
+        closings.note(cx.log(), cx.now(), sort, &who, cause);
     }
 
     fn break_off(&mut self, error: &std::io::Error, cx: &mut Context<Self>) {
@@ -433,7 +440,7 @@ impl Handler<IdleCheckDue> for Session {
             .idle_max
             .is_some_and(|idle_max| idle >= idle_max)
         {
-            slog::info!(cx.log(), "connection closed"; "peer" => %self.peer, "cause" => "idle");
+            self.note_closing(CloseSort::Idle, "idle", cx);
             cx.stop();
             return;
         }
@@ -442,8 +449,8 @@ impl Handler<IdleCheckDue> for Session {
             socket.unsent_bytes() > 0 || (socket.unread_bytes() > 0 && self.pipeline.is_empty())
         });
         if is_client_due && idle >= STALL_MAX && self.share.is_budget_tight() {
-            slog::warn!(cx.log(), "connection closed"; "peer" => %self.peer,
-                "cause" => "client does not move while the memory is tight");
+            let cause = "client does not move while the memory is tight";
+            self.note_closing(CloseSort::Stalled, cause, cx);
             cx.stop();
             return;
         }

@@ -17,6 +17,7 @@
 //! | `routes`, `ports` | from a topic name to a partition's mailbox |
 //! | `refusals` | Kafka's error code for each refusal |
 //! | `memory`, `connections` | what bounds all connections together |
+//! | `closing_log` | which connections were closed and why, without a line for each |
 //!
 //! # Restart
 //! A listener's socket outlives its actor: connections in its backlog are accepted by the next
@@ -37,6 +38,7 @@
 //! Kafka protocol guide; KIP-227 (fetch sessions), KIP-511 (ApiVersions), KIP-402 (connection limits).
 
 mod actor;
+mod closing_log;
 mod connections;
 mod handlers;
 mod listener;

@@ -1,6 +1,7 @@
 //! The acceptor of one listener: takes connections from its socket and puts a session on stage for
 //! each. It stops accepting while the node has as many connections as it may have (V4).
 
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::actor::{Connection, Session};
 use crate::services::SessionServices;
+use crate::state::closings::{CloseSort, INTERVAL};
 
 /// Connections taken in one wake-up before others on the arbiter get their turn.
 const ACCEPTS_PER_WAKE_MAX: usize = 64;
@@ -163,6 +165,13 @@ impl Message for AcceptDue {
     type Reply = ();
 }
 
+/// Time to tell how many connections were closed.
+struct ClosingsDue;
+
+impl Message for ClosingsDue {
+    type Reply = ();
+}
+
 /// The child to start in the group `/edge`, named after the listener in lower case.
 ///
 /// The socket stays open over restarts of the actor, so connections in its backlog are not lost.
@@ -189,12 +198,13 @@ pub fn spec(
 }
 
 impl Actor for Listener {
-    fn started(&mut self, _cx: &mut Context<Self>) -> Result<(), Fault> {
+    fn started(&mut self, cx: &mut Context<Self>) -> Result<(), Fault> {
         let socket = match &self.socket {
             Ok(socket) => socket.try_clone()?,
             Err(error) => return Err(Fault::new(format!("listening socket is gone: {error}"))),
         };
         self.acceptor = Some(TcpListener::from_std(socket)?);
+        cx.tell_after(INTERVAL, ClosingsDue);
         Ok(())
     }
 
@@ -213,7 +223,7 @@ impl Actor for Listener {
                 Poll::Ready(Err(error)) => {
                     // Out of file descriptors or memory. Others may close theirs; a crash would
                     // spend the budget of restarts on what a restart cannot mend.
-                    slog::warn!(cx.log(), "cannot accept connections"; "cause" => %error);
+                    self.note_closing(CloseSort::NotAccepted, &"not known", &error, cx);
                     self.is_paused = true;
                     cx.tell_after(ACCEPT_RETRY, AcceptDue);
                     return;
@@ -236,12 +246,31 @@ impl Handler<AcceptDue> for Listener {
     }
 }
 
+impl Handler<ClosingsDue> for Listener {
+    fn handle(&mut self, _tick: ClosingsDue, cx: &mut Context<Self>) {
+        self.services.closings.tell_due(cx.log(), cx.now());
+        cx.tell_after(INTERVAL, ClosingsDue);
+    }
+}
+
 impl Listener {
+    fn note_closing(
+        &self,
+        sort: CloseSort,
+        who: &dyn Display,
+        cause: &dyn Display,
+        cx: &Context<Self>,
+    ) {
+        let cause = cause.to_string();
+        let closings = &self.services.closings;
+        closings.note(cx.log(), cx.now(), sort, who, &cause);
+    }
+
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, cx: &mut Context<Self>) {
         let permit = match self.services.connections.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(refused) => {
-                slog::info!(cx.log(), "connection closed"; "cause" => %refused);
+                self.note_closing(CloseSort::TooManyFromAddress, &peer, &refused, cx);
                 return;
             }
         };
@@ -249,7 +278,7 @@ impl Listener {
         let stream = match stream.into_std() {
             Ok(stream) => stream,
             Err(error) => {
-                slog::info!(cx.log(), "connection closed"; "cause" => %error);
+                self.note_closing(CloseSort::NotAccepted, &peer, &error, cx);
                 return;
             }
         };

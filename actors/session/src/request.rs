@@ -9,6 +9,7 @@ use kabuki_protocol::codec::{DecodeError, Decoder, EncodedFrame, Message};
 use kabuki_protocol::header::{Request, RequestHeader, Response, encode_response};
 
 use crate::services::SessionServices;
+use crate::state::closings::CloseSort;
 use crate::state::pipeline::Overlap;
 
 /// A frame that waits for its turn.
@@ -68,6 +69,7 @@ pub(crate) enum Answer {
     Nothing,
     /// Nothing more is answered on this connection.
     Close {
+        sort: CloseSort,
         cause: String,
     },
 }
@@ -98,6 +100,7 @@ impl RequestContext {
             // A bug of the handler. The client learns by the closed connection; an empty answer
             // would shift all that follow.
             Err(error) => Answer::Close {
+                sort: CloseSort::Unanswerable,
                 cause: format!("answer cannot be encoded: {error}"),
             },
         }

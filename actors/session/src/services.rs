@@ -11,6 +11,7 @@ use kabuki_controller::image::{ImageWatch, MetadataImage};
 use kabuki_protocol::ids::{NodeId, PartitionId};
 use kabuki_runtime::Stage;
 
+use crate::closing_log::ClosingLog;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::memory::MemoryBudget;
 use crate::ports::{ControllerPort, PartitionFinder, PartitionPort};
@@ -52,6 +53,7 @@ pub struct SessionServices {
     pub(crate) limits: SessionLimits,
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) closings: ClosingLog,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) clock: WallClock,
     partitions: PartitionFinder,
@@ -71,6 +73,7 @@ impl SessionServices {
                 &config,
                 spec.connections_max,
             ))),
+            closings: ClosingLog::default(),
             fetch_sessions: FetchSessions::new(usize::try_from(slots_max).unwrap_or(0)),
             image: spec.image,
             controller: spec.controller,

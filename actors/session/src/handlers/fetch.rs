@@ -38,6 +38,7 @@ use crate::ports::PartitionPort;
 use crate::refusals::{code_of, read_unanswered};
 use crate::request::{Answer, RequestContext};
 use crate::routes::Unrouted;
+use crate::state::closings::CloseSort;
 use crate::state::fetch_round::{FetchLimits, FetchRound, PartitionFetched, ReadOrder, Verdict};
 use crate::state::fetch_sessions::{FetchAsk, FetchContext, FetchKey, FetchTopic};
 use crate::state::pipeline::Ticket;
@@ -223,7 +224,9 @@ impl Session {
     pub(crate) fn end_parked_fetch(&mut self) {
         if let Some(fetch) = self.fetch.current.take() {
             let cause = "client left while its fetch was waiting".to_owned();
-            self.pipeline.answer(fetch.ticket, Answer::Close { cause });
+            let sort = CloseSort::Left;
+            self.pipeline
+                .answer(fetch.ticket, Answer::Close { sort, cause });
         }
     }
 

@@ -41,6 +41,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::request::{Answer, Received, RequestContext};
+use crate::state::closings::CloseSort;
 
 /// How a request goes on.
 pub(crate) enum Started {
@@ -72,6 +73,18 @@ pub(crate) enum RequestRefused {
     },
     #[error("private requests are answered to peers on this machine only")]
     NotLoopback,
+}
+
+impl RequestRefused {
+    /// How the closing is counted.
+    pub(crate) fn sort(&self) -> CloseSort {
+        match self {
+            Self::UnknownApi { .. } => CloseSort::UnknownApi,
+            Self::UnsupportedVersion { .. } => CloseSort::UnsupportedVersion,
+            Self::Malformed { .. } => CloseSort::Malformed,
+            Self::NotLoopback => CloseSort::NotLoopback,
+        }
+    }
 }
 
 /// Reads a request and starts its work.
@@ -191,6 +204,7 @@ fn private_answer<T: Serialize>(
     match encode_private_answer(context.correlation_id, answer) {
         Ok::<EncodedFrame, _>(frame) => Answer::Frame(frame),
         Err(error) => Answer::Close {
+            sort: CloseSort::Unanswerable,
             cause: format!("answer cannot be encoded: {error}"),
         },
     }

@@ -13,6 +13,7 @@ use kabuki_protocol::records::RecordRefused;
 use super::produce::Waiting;
 use crate::refusals;
 use crate::request::Answer;
+use crate::state::closings::CloseSort;
 
 /// A batch that is in the log.
 pub(super) fn appended(index: i32, done: &RecordsAppended) -> PartitionProduceResponse {
@@ -67,6 +68,7 @@ pub(super) fn response(waiting: Waiting, image: &MetadataImage) -> Answer {
         return match failed {
             None => Answer::Nothing,
             Some(outcome) => Answer::Close {
+                sort: CloseSort::SilentProduce,
                 cause: format!(
                     "produce with acks=0 failed with error {}",
                     outcome.error_code
