@@ -50,6 +50,14 @@ pub enum ConfigRefused {
         /// The key.
         key: String,
     },
+    /// Keys and values of one resource together: every node holds them in memory.
+    #[error("the configuration would have {bytes} bytes, at most {bytes_max} are kept")]
+    TooLarge {
+        /// Bytes of all keys and values after the change.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// APPEND or SUBTRACT on a key that is no list.
     #[error("configuration {key} is not a list, so entries can not be added or taken away")]
     NotAList {

@@ -13,6 +13,10 @@ use crate::messages::{ConfigAction, ConfigAlteration, ConfigOperation, ConfigRes
 use crate::records::{MetadataRecord, RecordResource, Records};
 use crate::refusal::AlterConfigsRefused;
 
+/// Keys and values that one resource may have together. Kafka has no such limit; the longest sound
+/// configurations, lists of replicas that are throttled, come to a tenth of it.
+const OVERRIDES_BYTES_MAX: usize = 64 * 1024;
+
 type Altered = Result<(), AlterConfigsRefused>;
 
 /// Broker keys of this broker's own: a misspelt one is told, as it is at the start of a node.
@@ -117,7 +121,27 @@ fn altered(
     if matches!(resource, RecordResource::Topic(_)) {
         check_topic_configs(&new)?;
     }
+    // What is too large already may shrink.
+    if size(&new) > size(old) {
+        check_size(&new)?;
+    }
     Ok(new)
+}
+
+fn size(configs: &ConfigOverrides) -> usize {
+    configs
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum()
+}
+
+/// Refuses more than a resource may have.
+pub(super) fn check_size(configs: &ConfigOverrides) -> Result<(), ConfigRefused> {
+    let (bytes, bytes_max) = (size(configs), OVERRIDES_BYTES_MAX);
+    if bytes > bytes_max {
+        return Err(ConfigRefused::TooLarge { bytes, bytes_max });
+    }
+    Ok(())
 }
 
 fn is_known(resource: RecordResource, name: &str) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kabuki_protocol::ids::{TopicId, TopicName};
 
 use super::apply::folded;
+use super::configs::check_size;
 use super::placement::{check_assignment, new_partition, place, usable_brokers};
 use super::{Decision, Metadata, PARTITIONS_PER_REQUEST_MAX};
 use crate::catalogue::{ConfigRefused, check_topic_configs};
@@ -314,5 +315,6 @@ fn check_configs(
         overrides.insert(key.clone(), value.clone());
     }
     check_topic_configs(&overrides)?;
+    check_size(&overrides)?;
     Ok(Arc::new(overrides))
 }

@@ -140,3 +140,26 @@ fn a_stored_key_of_another_version_can_still_be_deleted() {
     assert_eq!(bench.take(decision), [Ok(())]);
     assert!(bench.metadata.image.topic("a").unwrap().configs.is_empty());
 }
+
+#[test]
+fn a_resource_keeps_so_many_bytes_of_configuration() {
+    use crate::catalogue::ConfigRefused;
+    let mut bench = Bench::with_brokers(1);
+    let value = "v".repeat(30_000);
+    let mut alter = |text: &str| {
+        let decision = bench.metadata.alter_configs(&[alteration(text)], false);
+        bench.take(decision).swap_remove(0)
+    };
+    for key in ["unknown.1", "unknown.2"] {
+        assert_eq!(alter(&format!("broker: set {key}={value}")), Ok(()));
+    }
+    let too_large = ConfigRefused::TooLarge {
+        bytes: 90_027,
+        bytes_max: 65_536,
+    };
+    let refused = alter(&format!("broker: set unknown.3={value}"));
+    assert_eq!(refused, Err(too_large.into()));
+    // Room is made by taking away.
+    assert_eq!(alter("broker: delete unknown.1"), Ok(()));
+    assert_eq!(alter(&format!("broker: set unknown.3={value}")), Ok(()));
+}
