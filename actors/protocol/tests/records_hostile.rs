@@ -262,11 +262,18 @@ fn a_bomb_is_streamed_or_refused_in_fixed_memory() {
             "{compression}"
         );
         let refused = check_batch(Some(too_large.clone()), &rules, NOW_MS).unwrap_err();
-        assert_eq!(refused.kind, RefusedKind::InvalidRecord);
+        assert_eq!(refused.kind, RefusedKind::ExpandsTooFar);
         let expansion = BatchError::Expansion {
             bytes_max: DECOMPRESSED_BYTES_MAX,
         };
         assert_eq!(refused.message, expansion.to_string());
+        // Who has no time for it gives up early, and says so by the same kind.
+        let hasty = AppendRules {
+            expanded_bytes_max: 256 * 1024,
+            ..rules.clone()
+        };
+        let refused = check_batch(Some(large.clone()), &hasty, NOW_MS).unwrap_err();
+        assert_eq!(refused.kind, RefusedKind::ExpandsTooFar);
         // Unpacking for the disk gives up at the topic's limit, not at the end.
         let refused = check_batch(Some(large.clone()), &rewriting, NOW_MS).unwrap_err();
         assert_eq!(refused.kind, RefusedKind::BatchTooLarge);

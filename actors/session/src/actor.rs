@@ -147,26 +147,29 @@ impl Session {
         self.course == Course::Open && !self.is_unreadable
     }
 
-    fn may_read(&self, waker: &std::task::Waker) -> bool {
+    /// How much may be taken from the socket now; if nothing, what comes free wakes this session.
+    fn readable_bytes(&self, waker: &std::task::Waker) -> usize {
         let Some(socket) = &self.socket else {
-            return false;
+            return 0;
         };
-        self.is_reading()
-            && self.pipeline.has_room()
-            && socket.unsent_bytes() < UNSENT_BYTES_MAX
-            && self.share.may_read(socket.unread_bytes() > 0, waker)
+        let has_room = self.pipeline.has_room() && socket.unsent_bytes() < UNSENT_BYTES_MAX;
+        if !self.is_reading() || !has_room {
+            return 0;
+        }
+        self.share.readable_bytes(socket.unread_bytes() > 0, waker)
     }
 
     fn fill(&mut self, task: &mut std::task::Context<'_>, cx: &mut Context<Self>) {
         for _ in 0..READS_PER_WAKE_MAX {
-            self.is_read_paused = !self.may_read(task.waker());
+            let readable_bytes = self.readable_bytes(task.waker());
+            self.is_read_paused = readable_bytes == 0;
             if self.is_read_paused {
                 return;
             }
             let Some(socket) = &mut self.socket else {
                 return;
             };
-            match socket.poll_fill(task) {
+            match socket.poll_fill(readable_bytes, task) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => {
                     self.drain("client closed the connection", cx);
@@ -218,13 +221,16 @@ impl Session {
     /// Starts what may start now; true if anything did.
     fn start_ready(&mut self, cx: &mut Context<Self>) -> bool {
         let mut has_started = false;
-        while self.may_start() {
+        while self.may_start(cx.waker()) {
             let Some((ticket, incoming)) = self.pipeline.start_next() else {
                 break;
             };
             has_started = true;
+            let growth_bytes = incoming.growth_bytes();
             match incoming {
-                Incoming::Request(received) => self.start(ticket, received, cx),
+                Incoming::Request(received) => {
+                    self.start(ticket, received, growth_bytes, cx);
+                }
                 Incoming::Unreadable { cause } => {
                     let sort = CloseSort::Unreadable;
                     self.pipeline.answer(ticket, Answer::Close { sort, cause });
@@ -234,16 +240,32 @@ impl Session {
         has_started
     }
 
-    fn may_start(&self) -> bool {
+    fn may_start(&self, waker: &std::task::Waker) -> bool {
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        // While the memory is spent, a client that does not take its answer gets no second one.
+        let unsent_bytes_max = match self.share.is_budget_spent() {
+            true => 1,
+            false => UNSENT_BYTES_MAX,
+        };
         self.course != Course::Closing
             && self.waiting_sends == 0
+            && self.produce.costly.is_empty()
+            && socket.unsent_bytes() < unsent_bytes_max
             && self
-                .socket
-                .as_ref()
-                .is_some_and(|socket| socket.unsent_bytes() < UNSENT_BYTES_MAX)
+                .pipeline
+                .startable()
+                .is_none_or(|incoming| self.share.may_start(incoming.growth_bytes(), waker))
     }
 
-    fn start(&mut self, ticket: Ticket, received: Received, cx: &mut Context<Self>) {
+    fn start(
+        &mut self,
+        ticket: Ticket,
+        received: Received,
+        growth_bytes: usize,
+        cx: &mut Context<Self>,
+    ) {
         self.routes.refresh(&self.services);
         let header = &received.header;
         let client_id = header.client_id.as_deref().unwrap_or_default();
@@ -260,8 +282,14 @@ impl Session {
             client_id: self.client_id.clone(),
         };
         match handlers::start(received, &context) {
-            Ok(Started::Answered(answer)) => self.pipeline.answer(ticket, answer),
+            Ok(Started::Answered(answer)) => {
+                self.pipeline.answer(ticket, answer);
+                self.share.request_answered();
+            }
             Ok(Started::Job(job)) => {
+                self.pipeline.add_bytes(ticket, growth_bytes);
+                // The other sessions are to see it before they start theirs.
+                self.account();
                 cx.spawn(job, move |answer| JobAnswered { ticket, answer });
             }
             Ok(Started::Produce(request)) => self.start_produce(ticket, request, context, cx),
@@ -269,6 +297,7 @@ impl Session {
             Err(refused) => {
                 let (sort, cause) = (refused.sort(), refused.to_string());
                 self.pipeline.answer(ticket, Answer::Close { sort, cause });
+                self.share.request_answered();
             }
         }
     }
@@ -340,12 +369,12 @@ impl Session {
         cx.stop();
     }
 
-    fn account(&mut self) {
+    pub(crate) fn account(&mut self) {
         let (unread, unsent) = match &self.socket {
             Some(socket) => (socket.unread_bytes(), socket.unsent_bytes()),
             None => (0, 0),
         };
-        let held = self.pipeline.bytes() + self.fetch.collected_bytes();
+        let held = self.pipeline.bytes() + self.fetch.held_bytes();
         self.share.set(unread + unsent + held);
     }
 
@@ -401,7 +430,7 @@ impl Actor for Session {
         self.account();
         if self.is_done() {
             cx.stop();
-        } else if self.is_read_paused && self.may_read(cx.waker()) {
+        } else if self.is_read_paused && self.readable_bytes(cx.waker()) > 0 {
             cx.wake();
         }
     }
@@ -421,6 +450,7 @@ impl Actor for Session {
 impl Handler<JobAnswered> for Session {
     fn handle(&mut self, message: JobAnswered, _cx: &mut Context<Self>) {
         self.pipeline.answer(message.ticket, message.answer);
+        self.share.request_answered();
     }
 }
 

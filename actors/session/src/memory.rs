@@ -1,7 +1,7 @@
 //! The bytes that requests and answers of all connections hold: one budget for the node, charged as
 //! bytes arrive and until answers are written, so that no client can take the node's memory.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -23,7 +23,12 @@ pub(crate) struct MemoryBudget {
     /// The one connection that may go on over the budget until its frame is complete. Without it,
     /// connections that all hold half of a large frame would wait for each other for ever.
     overdrawn_by: AtomicU64,
+    /// The one connection that may start a request over the budget until it is answered; the same
+    /// for requests that need more than will ever be free.
+    started_over_by: AtomicU64,
     waiting: Mutex<Vec<Waker>>,
+    /// Somebody waits for more than a byte: every byte given back may be the one.
+    is_awaited_in_bulk: AtomicBool,
 }
 
 impl MemoryBudget {
@@ -33,7 +38,9 @@ impl MemoryBudget {
             bytes_max,
             used: AtomicUsize::new(0),
             overdrawn_by: AtomicU64::new(NOBODY),
+            started_over_by: AtomicU64::new(NOBODY),
             waiting: Mutex::new(Vec::new()),
+            is_awaited_in_bulk: AtomicBool::new(false),
         }
     }
 
@@ -95,40 +102,62 @@ impl MemoryShare {
                 .fetch_sub(self.bytes - bytes, Ordering::Relaxed);
             let was_spent = before >= self.budget.bytes_max;
             let is_spent = before - (self.bytes - bytes) >= self.budget.bytes_max;
-            if was_spent && !is_spent {
+            let bulk = &self.budget.is_awaited_in_bulk;
+            let is_awaited = bulk.load(Ordering::Relaxed) && bulk.swap(false, Ordering::Relaxed);
+            if (was_spent && !is_spent) || is_awaited {
                 self.budget.wake_all();
             }
         }
         self.bytes = bytes;
     }
 
-    /// Whether the connection may take more from its socket. If not, `waker` is called when it may.
+    /// How many bytes the connection may take from its socket: what is free of the budget, or of
+    /// its kept share. If that is none, `waker` is called when there are some.
     ///
     /// `in_frame` says that part of a frame is here, so that only more bytes help.
-    pub(crate) fn may_read(&self, in_frame: bool, waker: &Waker) -> bool {
-        if self.budget.free_bytes() > 0 || self.bytes < KEPT_SHARE_BYTES {
-            return true;
+    pub(crate) fn readable_bytes(&self, in_frame: bool, waker: &Waker) -> usize {
+        let kept = KEPT_SHARE_BYTES.saturating_sub(self.bytes);
+        let allowed = self.budget.free_bytes().max(kept);
+        if allowed > 0 {
+            return allowed;
         }
-        if in_frame && self.overdraw() {
-            return true;
+        if in_frame && self.take_turn(&self.budget.overdrawn_by) {
+            return usize::MAX;
         }
         self.budget.wait(waker);
         // The budget may have been freed before the waker was in the list.
-        self.budget.free_bytes() > 0
+        self.budget.free_bytes()
+    }
+
+    /// Whether a request may start that may take `bytes` more until it is answered. If not, `waker`
+    /// is called when it may. Small ones always may.
+    pub(crate) fn may_start(&self, bytes: usize, waker: &Waker) -> bool {
+        if bytes <= KEPT_SHARE_BYTES || bytes <= self.budget.free_bytes() {
+            return true;
+        }
+        if self.take_turn(&self.budget.started_over_by) {
+            return true;
+        }
+        self.budget.wait(waker);
+        self.budget
+            .is_awaited_in_bulk
+            .store(true, Ordering::Relaxed);
+        bytes <= self.budget.free_bytes()
     }
 
     /// The frame is complete: another connection may overdraw now.
     pub(crate) fn frame_complete(&self) {
-        let budget = &self.budget;
-        let taken = budget.overdrawn_by.compare_exchange(
-            self.connection,
-            NOBODY,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if taken.is_ok() {
-            budget.wake_all();
-        }
+        self.end_turn(&self.budget.overdrawn_by);
+    }
+
+    /// A request that may have been over the budget is answered: another connection may start one.
+    pub(crate) fn request_answered(&self) {
+        self.end_turn(&self.budget.started_over_by);
+    }
+
+    /// Whether nothing of the budget is left.
+    pub(crate) fn is_budget_spent(&self) -> bool {
+        self.budget.free_bytes() == 0
     }
 
     /// Whether so much of the budget is in use that a client that does not move costs the others.
@@ -136,14 +165,18 @@ impl MemoryShare {
         self.budget.free_bytes() <= self.budget.bytes_max / TIGHT_PARTS
     }
 
-    fn overdraw(&self) -> bool {
-        let taken = self.budget.overdrawn_by.compare_exchange(
-            NOBODY,
-            self.connection,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        taken.is_ok() || taken == Err(self.connection)
+    fn take_turn(&self, turn: &AtomicU64) -> bool {
+        let mine = self.connection;
+        let taken = turn.compare_exchange(NOBODY, mine, Ordering::Relaxed, Ordering::Relaxed);
+        taken.is_ok() || taken == Err(mine)
+    }
+
+    fn end_turn(&self, turn: &AtomicU64) {
+        // Nobody else writes or takes away what this connection has put there.
+        if turn.load(Ordering::Relaxed) == self.connection {
+            turn.store(NOBODY, Ordering::Relaxed);
+            self.budget.wake_all();
+        }
     }
 }
 
@@ -151,12 +184,12 @@ impl Drop for MemoryShare {
     fn drop(&mut self) {
         self.set(0);
         self.frame_complete();
+        self.request_answered();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
     use std::task::Wake;
 
     use super::*;
@@ -195,13 +228,21 @@ mod tests {
         second.set(100_000);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
-        assert!(!first.may_read(false, &waker));
+        assert_eq!(first.readable_bytes(false, &waker), 0);
         second.set(KEPT_SHARE_BYTES - 1);
         first.set(1_000_000);
-        assert!(second.may_read(false, &waker), "a small share goes on");
+        assert_eq!(
+            second.readable_bytes(false, &waker),
+            1,
+            "a small share goes on"
+        );
         first.set(0);
         assert!(woken.0.load(Ordering::Relaxed));
-        assert!(first.may_read(false, &waker));
+        let second_holds = KEPT_SHARE_BYTES - 1;
+        assert_eq!(
+            first.readable_bytes(false, &waker),
+            1_000_000 - second_holds
+        );
     }
 
     #[test]
@@ -210,13 +251,46 @@ mod tests {
         first.set(100_000);
         second.set(100_000);
         let waker = Waker::from(Arc::new(Woken::default()));
-        assert!(first.may_read(true, &waker));
-        assert!(first.may_read(true, &waker), "until its frame is complete");
-        assert!(!second.may_read(true, &waker));
+        let unlimited = usize::MAX;
+        assert_eq!(first.readable_bytes(true, &waker), unlimited);
+        assert_eq!(
+            first.readable_bytes(true, &waker),
+            unlimited,
+            "until its frame is complete"
+        );
+        assert_eq!(second.readable_bytes(true, &waker), 0);
         first.frame_complete();
-        assert!(second.may_read(true, &waker));
+        assert_eq!(second.readable_bytes(true, &waker), unlimited);
         drop(second);
         first.set(200_000);
-        assert!(first.may_read(true, &waker));
+        assert_eq!(first.readable_bytes(true, &waker), unlimited);
+    }
+
+    #[test]
+    fn one_connection_at_a_time_may_start_more_than_is_free() {
+        let (_budget, mut first, second) = shares(200_000);
+        first.set(100_000);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        assert!(second.may_start(100_000, &waker), "there is room");
+        assert!(
+            first.may_start(300_000, &waker),
+            "more than there will ever be"
+        );
+        assert!(!second.may_start(300_000, &waker));
+        assert!(
+            second.may_start(KEPT_SHARE_BYTES, &waker),
+            "a small one goes on"
+        );
+        assert!(!woken.0.load(Ordering::Relaxed));
+        first.set(90_000);
+        assert!(
+            woken.0.swap(false, Ordering::Relaxed),
+            "some of it came free"
+        );
+        assert!(!second.may_start(300_000, &waker));
+        first.request_answered();
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(second.may_start(300_000, &waker));
     }
 }

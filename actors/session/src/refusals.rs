@@ -55,7 +55,9 @@ impl From<&AppendRefused> for ProduceFailure {
 /// Code of a batch that is wrong in itself.
 pub(crate) fn record_refused(refused: &RecordRefused) -> ErrorCode {
     match refused.kind {
-        RefusedKind::NotOneBatch | RefusedKind::InvalidRecord => ErrorCode::InvalidRecord,
+        RefusedKind::NotOneBatch | RefusedKind::InvalidRecord | RefusedKind::ExpandsTooFar => {
+            ErrorCode::InvalidRecord
+        }
         RefusedKind::Corrupt => ErrorCode::CorruptMessage,
         RefusedKind::UnknownCodec => ErrorCode::UnknownServerError,
         RefusedKind::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,

@@ -12,6 +12,13 @@ use crate::services::SessionServices;
 use crate::state::closings::CloseSort;
 use crate::state::pipeline::Overlap;
 
+/// Largest frame of a request that carries no records: two hundred thousand partitions of a Fetch.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many times its frame a request may take once it is read: an empty text is one byte of a frame
+/// and 24 of memory, and handlers keep it twice while they wait.
+const GROWTH_MAX: usize = 32;
+
 /// A frame that waits for its turn.
 #[derive(Debug)]
 pub(crate) enum Incoming {
@@ -34,12 +41,33 @@ pub(crate) struct Received {
 impl Incoming {
     /// Reads the header of a frame.
     pub(crate) fn read(frame: Bytes) -> Self {
+        let bytes = frame.len();
         let mut body = Decoder::new(frame);
         match RequestHeader::decode(&mut body) {
+            Ok(header) if bytes > BYTES_MAX && header.api() != Some(ApiKey::Produce) => {
+                let api_key = header.api_key;
+                Self::Unreadable {
+                    cause: format!(
+                        "request of {bytes} bytes for api key {api_key}, at most {BYTES_MAX} are accepted"
+                    ),
+                }
+            }
             Ok(header) => Self::Request(Received { header, body }),
             Err(error) => Self::Unreadable {
                 cause: error.to_string(),
             },
+        }
+    }
+
+    /// Bytes it may take from its start to its answer, beside its frame. Requests about records keep
+    /// those in the frame, and say themselves what they read; all others grow when they are decoded.
+    pub(crate) fn growth_bytes(&self) -> usize {
+        match self {
+            Self::Request(received) => match received.header.api() {
+                Some(ApiKey::Produce | ApiKey::Fetch) => 0,
+                _ => received.body.left_bytes() * GROWTH_MAX,
+            },
+            Self::Unreadable { .. } => 0,
         }
     }
 

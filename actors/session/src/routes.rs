@@ -10,6 +10,7 @@ use kabuki_controller::image::{ConfigOverrides, MetadataImage, TopicImage};
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, TopicId};
 use kabuki_protocol::records::{self, AppendRules, Compression};
 
+use crate::handlers::produce_costly::EXPANDED_BYTES_MAX;
 use crate::ports::PartitionPort;
 use crate::services::SessionServices;
 
@@ -200,6 +201,7 @@ fn append_rules(config: &TopicConfig) -> AppendRules {
             CompressionType::Lz4 { level } => Some((Compression::Lz4, level)),
             CompressionType::Zstd { level } => Some((Compression::Zstd, level)),
         },
+        expanded_bytes_max: EXPANDED_BYTES_MAX,
         ..AppendRules::default()
     }
 }

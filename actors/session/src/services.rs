@@ -10,6 +10,7 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{ImageWatch, MetadataImage};
 use kabuki_protocol::ids::{NodeId, PartitionId};
 use kabuki_runtime::Stage;
+use tokio::sync::Semaphore;
 
 use crate::closing_log::ClosingLog;
 use crate::connections::{ConnectionLimits, Connections};
@@ -56,6 +57,8 @@ pub struct SessionServices {
     pub(crate) closings: ClosingLog,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) clock: WallClock,
+    /// Turns to check a costly batch on a thread: half the cores, the others go on serving.
+    pub(crate) costly_checks: Arc<Semaphore>,
     partitions: PartitionFinder,
     connections_seen: AtomicU64,
 }
@@ -79,6 +82,7 @@ impl SessionServices {
             controller: spec.controller,
             stage: spec.stage,
             clock: spec.clock,
+            costly_checks: Arc::new(Semaphore::new(costly_checks_max())),
             partitions: spec.partitions,
             connections_seen: AtomicU64::new(0),
             config,
@@ -129,6 +133,8 @@ pub(crate) struct SessionLimits {
     pub(crate) idle_max: Option<Duration>,
     /// `fetch.max.bytes`.
     pub(crate) fetch_bytes_max: usize,
+    /// `message.max.bytes`: the largest batch, but for topics that allow larger ones.
+    pub(crate) batch_bytes_max: usize,
     /// `request.timeout.ms`: the longest a request waits inside the node when it names no time.
     pub(crate) request_timeout: Duration,
 }
@@ -143,6 +149,7 @@ impl SessionLimits {
                 .ok()
                 .map(Duration::from_millis),
             fetch_bytes_max: count("fetch.max.bytes"),
+            batch_bytes_max: count("message.max.bytes"),
             request_timeout: Duration::from_millis(request_timeout_ms.unsigned_abs()),
         }
     }
@@ -170,6 +177,11 @@ fn parse_overrides(text: &str) -> HashMap<IpAddr, usize> {
             Some((address.to_canonical(), count.trim().parse().ok()?))
         })
         .collect()
+}
+
+fn costly_checks_max() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).max(1)
 }
 
 fn memory_bytes_max(config: &BrokerConfig, default: usize) -> usize {

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -43,13 +43,18 @@ impl Socket {
         })
     }
 
-    /// Reads what has come; `Ok(0)` says that the client will send no more.
-    pub(crate) fn poll_fill(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads what has come, at most `bytes_max`; `Ok(0)` says that the client will send no more.
+    pub(crate) fn poll_fill(
+        &mut self,
+        bytes_max: usize,
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         ready!(self.stream.poll_read_ready(task))?;
         let room = RECEIVE_POOL.with_borrow_mut(|pool| self.frames.room(pool));
+        let mut room = room.limit(bytes_max);
         // Takes note of a read that left room, as `try_read_buf` does not: the socket is empty then
         // and need not be asked again to say so.
-        pin!(self.stream.read_buf(room)).poll(task)
+        pin!(self.stream.read_buf(&mut room)).poll(task)
     }
 
     /// No frame taken from here is in use: gives back the memory that is not needed.

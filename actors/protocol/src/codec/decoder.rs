@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{DecodeError, Malformed};
 
-/// Most elements an array may claim; what Kafka 4.4 allows.
+/// Most elements that the arrays of one frame may claim together; what Kafka 4.4 allows for one.
 pub const ELEMENTS_MAX: usize = 1_000_000;
 /// Most tagged fields a struct may claim; what Kafka 4.4 allows.
 pub const TAGGED_FIELDS_MAX: usize = 10_000;
@@ -20,6 +20,8 @@ pub struct Decoder {
     position: usize,
     /// Reads stop here: the end of the frame, or of the tagged field being read.
     end: usize,
+    /// Elements of all arrays so far.
+    elements: usize,
 }
 
 impl Decoder {
@@ -30,6 +32,7 @@ impl Decoder {
             frame,
             position: 0,
             end,
+            elements: 0,
         }
     }
 
@@ -70,8 +73,8 @@ impl Decoder {
     ///
     /// Called before anything is allocated for them.
     #[inline]
-    pub fn expect_elements(&self, count: usize, bytes_each: usize) -> Result<(), DecodeError> {
-        if count > ELEMENTS_MAX {
+    pub fn expect_elements(&mut self, count: usize, bytes_each: usize) -> Result<(), DecodeError> {
+        if count > ELEMENTS_MAX - self.elements {
             return Err(Malformed::Elements { count }.into());
         }
         let needed_bytes = count.saturating_mul(bytes_each.max(1));
@@ -83,6 +86,7 @@ impl Decoder {
             }
             .into());
         }
+        self.elements += count;
         Ok(())
     }
 
@@ -275,7 +279,7 @@ mod tests {
 
     #[test]
     fn counts_beyond_the_limits_are_refused_before_allocation() {
-        let empty = decoder(&[]);
+        let mut empty = decoder(&[]);
         let count = ELEMENTS_MAX + 1;
         assert_eq!(
             empty.expect_elements(count, 4),
@@ -288,6 +292,14 @@ mod tests {
         assert_eq!(
             empty.expect_elements(ELEMENTS_MAX, 4),
             Err(truncated.into())
+        );
+        // Arrays in arrays count together.
+        let mut decoder_of_two = decoder(&[0; 2]);
+        assert_eq!(decoder_of_two.expect_elements(2, 1), Ok(()));
+        let count = ELEMENTS_MAX - 1;
+        assert_eq!(
+            decoder_of_two.expect_elements(count, 1),
+            Err(Malformed::Elements { count }.into())
         );
         // 10,001 tagged fields.
         let outcome = decoder(&[0x91, 0x4e]).read_tagged_fields(|_, _| Ok(()));

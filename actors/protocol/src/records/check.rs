@@ -42,7 +42,7 @@ pub fn check_batch(
     check_header(&header)?;
 
     let mut judge = Judge::new(&header, rules, now_ms);
-    visit_records(&header, &batch, |index, shape| {
+    visit_records(&header, &batch, rules.expanded_bytes_max, |index, shape| {
         judge.record(index, shape);
         true
     })?;

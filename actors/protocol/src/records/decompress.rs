@@ -29,22 +29,28 @@ enum Codec {
     Zstd(zstd::Decoder<'static, Cursor<Bytes>>),
 }
 
-/// The decompressed bytes of a batch's records, at most [`DECOMPRESSED_BYTES_MAX`] of them.
+/// The decompressed bytes of a batch's records, up to a limit.
 pub(crate) struct Decompressor {
     compression: Compression,
     codec: Codec,
     expanded_bytes: u64,
+    expanded_bytes_max: u64,
 }
 
 impl Decompressor {
     /// Opens `packed`, the bytes behind the header of a batch.
-    pub(crate) fn new(compression: Compression, packed: Bytes) -> Result<Self, BatchError> {
+    pub(crate) fn new(
+        compression: Compression,
+        packed: Bytes,
+        expanded_bytes_max: u64,
+    ) -> Result<Self, BatchError> {
         let codec = Self::open(compression, Cursor::new(packed));
         let codec = codec.map_err(|error| fault(compression, &error))?;
         Ok(Self {
             compression,
             codec,
             expanded_bytes: 0,
+            expanded_bytes_max,
         })
     }
 
@@ -73,10 +79,9 @@ impl Decompressor {
         };
         let count = count.map_err(|error| fault(self.compression, &error))?;
         self.expanded_bytes += count as u64;
-        if self.expanded_bytes > DECOMPRESSED_BYTES_MAX && self.compression != Compression::None {
-            return Err(BatchError::Expansion {
-                bytes_max: DECOMPRESSED_BYTES_MAX,
-            });
+        let bytes_max = self.expanded_bytes_max;
+        if self.expanded_bytes > bytes_max && self.compression != Compression::None {
+            return Err(BatchError::Expansion { bytes_max });
         }
         Ok(count)
     }

@@ -50,7 +50,8 @@ pub enum BatchError {
         /// What the codec said.
         cause: String,
     },
-    /// The batch expands beyond [`DECOMPRESSED_BYTES_MAX`](super::DECOMPRESSED_BYTES_MAX).
+    /// The batch expands beyond the limit, which is at most
+    /// [`DECOMPRESSED_BYTES_MAX`](super::DECOMPRESSED_BYTES_MAX).
     #[error("batch expands to more than {bytes_max} bytes")]
     Expansion {
         /// The limit.

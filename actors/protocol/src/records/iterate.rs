@@ -5,7 +5,10 @@ use bytes::{Bytes, BytesMut};
 use super::decompress::Decompressor;
 use super::record::split_record;
 use super::scan::{Stop, visit_records};
-use super::{BATCH_LENGTH_START, BatchError, BatchHeader, Compression, HEADER_BYTES, Record};
+use super::{
+    BATCH_LENGTH_START, BatchError, BatchHeader, Compression, DECOMPRESSED_BYTES_MAX, HEADER_BYTES,
+    Record,
+};
 use crate::ids::Offset;
 
 /// Bytes that are decompressed at once; records are slices of such blocks.
@@ -90,7 +93,7 @@ pub fn records(batch: &Bytes) -> Result<Records, BatchError> {
         // Compaction leaves batches without records, and without a compressed stream.
         _ if header.record_count == 0 => Source::Plain(Bytes::new()),
         compression => {
-            let reader = Decompressor::new(compression, packed)?;
+            let reader = Decompressor::new(compression, packed, DECOMPRESSED_BYTES_MAX)?;
             Source::Packed {
                 reader,
                 window: BytesMut::new(),
@@ -182,7 +185,7 @@ pub fn find_timestamp(
     let header = whole_header(batch)?;
     let mut found = None;
     let batch = batch.slice(..header.batch_bytes());
-    visit_records(&header, &batch, |_, shape| {
+    visit_records(&header, &batch, DECOMPRESSED_BYTES_MAX, |_, shape| {
         let timestamp = header.record_timestamp(shape.timestamp_delta);
         if timestamp >= timestamp_ms {
             found = Some((header.record_offset(shape.offset_delta), timestamp));
@@ -197,7 +200,7 @@ pub fn find_max_timestamp(batch: &Bytes) -> Result<Option<(Offset, i64)>, BatchE
     let header = whole_header(batch)?;
     let mut found: Option<(Offset, i64)> = None;
     let batch = batch.slice(..header.batch_bytes());
-    visit_records(&header, &batch, |_, shape| {
+    visit_records(&header, &batch, DECOMPRESSED_BYTES_MAX, |_, shape| {
         let timestamp = header.record_timestamp(shape.timestamp_delta);
         if found.is_none_or(|(_, largest)| timestamp > largest) {
             found = Some((header.record_offset(shape.offset_delta), timestamp));

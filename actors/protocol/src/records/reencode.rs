@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::compress::Compressor;
 use super::scan::{RecordSource, Stop, StreamSource};
 use super::varint::{put_varint, put_varlong, varlong_bytes};
-use super::{BATCH_LENGTH_START, BatchError, BatchHeader, Compression, HEADER_BYTES};
+use super::{
+    BATCH_LENGTH_START, BatchError, BatchHeader, Compression, DECOMPRESSED_BYTES_MAX, HEADER_BYTES,
+};
 use crate::crc::crc32c;
 
 /// How a batch is to be rewritten.
@@ -31,7 +33,11 @@ pub(crate) fn reencode(
     rewrite: &Rewrite,
 ) -> Result<(BatchHeader, Bytes), BatchError> {
     let source_compression = header.attributes.compression()?;
-    let mut source = StreamSource::new(source_compression, batch.slice(HEADER_BYTES..))?;
+    let mut source = StreamSource::new(
+        source_compression,
+        batch.slice(HEADER_BYTES..),
+        DECOMPRESSED_BYTES_MAX,
+    )?;
     let mut sink = Compressor::new(rewrite.compression, rewrite.level, rewrite.bytes_max)?;
     if rewrite.is_renumbered {
         for index in 0..header.record_count {

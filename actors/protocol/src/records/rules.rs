@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{BatchError, Compression, TimestampType};
+use super::{BatchError, Compression, DECOMPRESSED_BYTES_MAX, TimestampType};
 
 /// Most record errors that one refusal lists.
 ///
@@ -29,6 +29,10 @@ pub struct AppendRules {
     pub compression: Option<(Compression, i32)>,
     /// Version of the Produce request; zstd is refused below 7.
     pub produce_version: i16,
+    /// Most bytes that compressed records may expand to before the check gives up. The limit for
+    /// everybody is [`DECOMPRESSED_BYTES_MAX`]; who checks where nothing may take long sets a lower
+    /// one, and checks what [expands beyond it](RefusedKind::ExpandsTooFar) elsewhere.
+    pub expanded_bytes_max: u64,
 }
 
 impl Default for AppendRules {
@@ -43,6 +47,7 @@ impl Default for AppendRules {
             timestamp_after_max_ms: 3_600_000,
             compression: None,
             produce_version: 13,
+            expanded_bytes_max: DECOMPRESSED_BYTES_MAX,
         }
     }
 }
@@ -66,6 +71,8 @@ pub enum RefusedKind {
     BatchLargerThanSegment,
     /// Header or records break a rule (87, log start is told).
     InvalidRecord,
+    /// The records expand beyond the limit (87, log start is told).
+    ExpandsTooFar,
     /// A timestamp is out of bounds or of the wrong type (32, log start is told).
     InvalidTimestamp,
 }
@@ -75,7 +82,7 @@ impl RefusedKind {
     pub const fn answers_log_start(self) -> bool {
         matches!(
             self,
-            Self::UnknownCodec | Self::InvalidRecord | Self::InvalidTimestamp
+            Self::UnknownCodec | Self::InvalidRecord | Self::ExpandsTooFar | Self::InvalidTimestamp
         )
     }
 }
@@ -124,8 +131,8 @@ impl From<BatchError> for RecordRefused {
             }
             BatchError::TooLarge { .. } => RefusedKind::BatchTooLarge,
             // Clients resend what is called corrupt; these bytes will never be better.
-            BatchError::Expansion { .. }
-            | BatchError::Record { .. }
+            BatchError::Expansion { .. } => RefusedKind::ExpandsTooFar,
+            BatchError::Record { .. }
             | BatchError::Leftover { .. }
             | BatchError::Compression { .. } => RefusedKind::InvalidRecord,
         };

@@ -203,8 +203,13 @@ pub(crate) struct StreamSource {
 }
 
 impl StreamSource {
-    pub(crate) fn new(compression: Compression, packed: Bytes) -> Result<Self, BatchError> {
-        let reader = Decompressor::new(compression, packed)?;
+    /// Gives up once the records expand beyond `expanded_bytes_max`.
+    pub(crate) fn new(
+        compression: Compression,
+        packed: Bytes,
+        expanded_bytes_max: u64,
+    ) -> Result<Self, BatchError> {
+        let reader = Decompressor::new(compression, packed, expanded_bytes_max)?;
         let window = vec![0; WINDOW_BYTES].into_boxed_slice();
         Ok(Self {
             reader,
@@ -326,11 +331,12 @@ fn skip_field(source: &mut impl RecordSource, end: u64) -> Result<bool, Stop> {
 
 /// Shows every record of `batch` to `visit`, in order, until it says to stop.
 ///
-/// `batch` is one whole batch. Fails unless exactly `record_count` well-formed records fill it; when
+/// `batch` is one whole batch, looked through as far as `expanded_bytes_max`. Fails unless exactly `record_count` well-formed records fill it; when
 /// `visit` returned false, what follows is not looked at.
 pub(crate) fn visit_records(
     header: &BatchHeader,
     batch: &Bytes,
+    expanded_bytes_max: u64,
     visit: impl FnMut(i32, RecordShape) -> bool,
 ) -> Result<(), BatchError> {
     match header.attributes.compression()? {
@@ -342,7 +348,7 @@ pub(crate) fn visit_records(
         _ if header.record_count == 0 => Ok(()),
         compression => {
             let packed = batch.slice(HEADER_BYTES.min(batch.len())..);
-            let mut source = StreamSource::new(compression, packed)?;
+            let mut source = StreamSource::new(compression, packed, expanded_bytes_max)?;
             visit_source(header.record_count, &mut source, visit)
         }
     }

@@ -9,6 +9,8 @@
 //!
 //! Source: rule A7; KIP-226, KIP-569.
 
+use std::collections::{HashMap, HashSet};
+
 use kabuki_controller::catalogue::{ConfigEntry, ConfigLayers, ConfigSource};
 use kabuki_controller::image::{ConfigOverrides, MetadataImage};
 use kabuki_protocol::error::ErrorCode;
@@ -23,17 +25,27 @@ use crate::request::RequestContext;
 
 pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext) -> Started {
     let image = context.services.image();
-    let results = request
-        .resources
-        .iter()
+    // A resource that is named again and again is looked up once, and the same question answered
+    // once; else a small request would have an answer of any size.
+    let mut described = HashMap::new();
+    let mut seen = HashSet::new();
+    let resources = request.resources.iter();
+    let results = resources
+        .filter(|asked| {
+            let keys = asked.configuration_keys.as_deref();
+            seen.insert((asked.resource_type, &asked.resource_name, keys))
+        })
         .map(|asked| {
-            let described = entries(asked, &image, context);
+            let resource = (asked.resource_type, &asked.resource_name);
+            let described = described
+                .entry(resource)
+                .or_insert_with(|| entries(asked, &image, context));
             let (error_code, error_message, entries) = match described {
                 // Kafka's "no error" has an empty text here, not none.
-                Ok(entries) => (0, Some(String::new()), entries),
-                Err((code, message)) => (code.code(), Some(message), Vec::new()),
+                Ok(entries) => (0, Some(String::new()), entries.as_slice()),
+                Err((code, message)) => (code.code(), Some(message.clone()), &[][..]),
             };
-            let is_asked = |entry: &ConfigEntry| match &asked.configuration_keys {
+            let is_asked = |entry: &&ConfigEntry| match &asked.configuration_keys {
                 None => true,
                 Some(keys) if keys.is_empty() => true,
                 Some(keys) => keys.iter().any(|key| key == entry.name),
@@ -44,7 +56,7 @@ pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext)
                 resource_type: asked.resource_type,
                 resource_name: asked.resource_name.clone(),
                 configs: entries
-                    .into_iter()
+                    .iter()
                     .filter(is_asked)
                     .map(|entry| row(entry, request))
                     .collect(),
@@ -107,21 +119,18 @@ fn entries(
     }
 }
 
-fn row(entry: ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
-    let synonyms = entry
-        .synonyms
-        .into_iter()
-        .filter(|_| request.include_synonyms);
+fn row(entry: &ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
+    let synonyms = entry.synonyms.iter().filter(|_| request.include_synonyms);
     DescribeConfigsResourceResult {
         name: entry.name.to_owned(),
-        value: entry.value,
+        value: entry.value.clone(),
         read_only: entry.read_only,
         config_source: entry.source.code(),
         is_sensitive: entry.is_sensitive,
         synonyms: synonyms
             .map(|synonym| DescribeConfigsSynonym {
                 name: synonym.name.to_owned(),
-                value: synonym.value,
+                value: synonym.value.clone(),
                 source: synonym.source.code(),
             })
             .collect(),

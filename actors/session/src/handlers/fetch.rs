@@ -39,7 +39,9 @@ use crate::refusals::{code_of, read_unanswered};
 use crate::request::{Answer, RequestContext};
 use crate::routes::Unrouted;
 use crate::state::closings::CloseSort;
-use crate::state::fetch_round::{FetchLimits, FetchRound, PartitionFetched, ReadOrder, Verdict};
+use crate::state::fetch_round::{
+    FetchLimits, FetchRound, PartitionFetched, ReadOrder, ReadRoom, Verdict,
+};
 use crate::state::fetch_sessions::{FetchAsk, FetchContext, FetchKey, FetchTopic};
 use crate::state::pipeline::Ticket;
 
@@ -103,11 +105,11 @@ impl FetchDesk {
         }
     }
 
-    /// Record bytes read for the answer in the making.
-    pub(crate) fn collected_bytes(&self) -> usize {
+    /// Record bytes read for the answer in the making, or about to be read.
+    pub(crate) fn held_bytes(&self) -> usize {
         self.current
             .as_ref()
-            .map_or(0, |fetch| fetch.round.collected_bytes())
+            .map_or(0, |fetch| fetch.round.held_bytes())
     }
 }
 
@@ -191,10 +193,17 @@ impl Session {
             };
             match fetch.round.verdict(fetch.is_over) {
                 Verdict::Unfinished => {
-                    let orders = fetch.round.next_reads();
+                    let free = self.services.memory.free_bytes();
+                    let room = ReadRoom {
+                        free_bytes: free.max(BYTES_WHEN_SPENT),
+                        batch_bytes: self.services.limits.batch_bytes_max,
+                    };
+                    let orders = fetch.round.next_reads(room);
                     if orders.is_empty() {
                         return false;
                     }
+                    // The other sessions are to see what is reserved before they reserve theirs.
+                    self.account();
                     self.read_partitions(orders, cx);
                 }
                 Verdict::Wait => {

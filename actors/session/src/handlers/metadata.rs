@@ -16,6 +16,7 @@
 //!
 //! Source: rules M1 to M14; KIP-516, KIP-204.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,8 +180,7 @@ fn answer(
             .into_iter()
             .map(|topic| row(topic))
             .collect(),
-        Some(asked) => asked
-            .iter()
+        Some(asked) => each_once(asked)
             .map(|asked| match find(asked, image) {
                 Ok(topic) => row(topic),
                 Err(code) => {
@@ -218,6 +218,15 @@ fn answer(
         },
         ..MetadataResponse::default()
     })
+}
+
+/// A topic that is named again and again is answered once, as by Kafka; else a small request would
+/// have an answer of any size.
+fn each_once(asked: &[MetadataRequestTopic]) -> impl Iterator<Item = &MetadataRequestTopic> {
+    let mut seen = HashSet::new();
+    asked
+        .iter()
+        .filter(move |asked| seen.insert((&asked.name, asked.topic_id)))
 }
 
 /// The broker to send changes to: this one forwards them itself (M7). -1 before it is registered.

@@ -22,6 +22,7 @@ mod metadata;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod produce_answer;
+pub(crate) mod produce_costly;
 mod read_supervision_log;
 
 use std::future::Future;

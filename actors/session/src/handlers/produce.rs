@@ -26,11 +26,12 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
 use kabuki_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
-use kabuki_protocol::records::{BatchHeader, RecordRefused, check_batch};
+use kabuki_protocol::records::{BatchHeader, CheckedBatch, RecordRefused};
 use kabuki_runtime::{Context, Handler, NoReply, Timer, Undelivered};
 use tokio::time::Instant;
 
 use super::produce_answer::{appended, failed, record_refused, response};
+use super::produce_costly::{CostlyBatch, CostlyBatches, check_here};
 use crate::actor::Session;
 use crate::messages::{AppendAnswered, LogStartFound, ProduceDeadlineDue};
 use crate::ports::PartitionPort;
@@ -53,7 +54,9 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 /// The Produce requests of a connection that wait for partitions.
 #[derive(Debug, Default)]
 pub(crate) struct ProduceDesk {
-    waiting: BTreeMap<Ticket, Waiting>,
+    pub(super) waiting: BTreeMap<Ticket, Waiting>,
+    /// Batches that are checked elsewhere; nothing starts before they are done.
+    pub(crate) costly: CostlyBatches,
     /// One timer serves all requests: for the earliest deadline.
     timer: Option<(Timer, Instant)>,
 }
@@ -71,7 +74,7 @@ pub(crate) struct Waiting {
     origins: Vec<(TopicId, i32)>,
     /// Which outcomes are not final.
     is_open: Vec<bool>,
-    open_count: usize,
+    pub(super) open_count: usize,
     /// Leaders elsewhere that the answer names with their endpoints.
     pub(crate) leaders: Vec<NodeId>,
     deadline: Instant,
@@ -93,7 +96,7 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl Waiting {
-    fn close(&mut self, index: usize, outcome: PartitionProduceResponse) {
+    pub(super) fn close(&mut self, index: usize, outcome: PartitionProduceResponse) {
         assert!(
             self.is_open[index],
             "partition {index} of a request is answered twice"
@@ -150,6 +153,7 @@ impl Session {
         let deadline = waiting.deadline;
         self.produce.waiting.insert(ticket, waiting);
         self.arm_produce_timer(deadline, cx);
+        self.check_costly(cx);
     }
 
     fn arm_produce_timer(&mut self, deadline: Instant, cx: &mut Context<Self>) {
@@ -214,34 +218,18 @@ impl Session {
                 }
             };
             route.rules.produce_version = waiting.context.version;
-            let checked = check_batch(records, &route.rules, (services.clock)());
-            match checked {
-                Ok(batch) if batch.header.attributes.is_transactional() => {
-                    // Nobody can have opened a transaction: InitProducerId hands out no id for one.
-                    waiting.close(place, failed(index, ErrorCode::InvalidTxnState));
+            match check_here(records.as_ref(), &route.rules, (services.clock)()) {
+                Some(checked) => {
+                    self.append_checked(ticket, place, id, checked, &port, waiting, cx);
                 }
-                Ok(batch) => {
-                    let required_acks = match waiting.acks {
-                        -1 => RequiredAcks::All,
-                        _ => RequiredAcks::Leader,
-                    };
-                    let reply = cx.reply_port(move |outcome| AppendAnswered {
-                        ticket,
-                        index: place,
-                        outcome,
-                    });
-                    self.send(
-                        &port.append,
-                        AppendRecords {
-                            topic_id: id,
-                            batch,
-                            required_acks,
-                            reply,
-                        },
-                        cx,
-                    );
-                }
-                Err(refused) => self.refuse_batch(ticket, place, &refused, &port, waiting, cx),
+                None => self.produce.costly.push(CostlyBatch {
+                    ticket,
+                    place,
+                    topic: id,
+                    records,
+                    rules: route.rules.clone(),
+                    port,
+                }),
             }
         }
         waiting.topics.push(TopicPlaces {
@@ -249,6 +237,49 @@ impl Session {
             topic_id,
             count,
         });
+    }
+
+    /// Sends a batch to its partition, or closes its outcome.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one batch of a request is about"
+    )]
+    pub(super) fn append_checked(
+        &mut self,
+        ticket: Ticket,
+        place: usize,
+        topic_id: TopicId,
+        checked: Result<CheckedBatch, RecordRefused>,
+        port: &PartitionPort,
+        waiting: &mut Waiting,
+        cx: &mut Context<Self>,
+    ) {
+        match checked {
+            Ok(batch) if batch.header.attributes.is_transactional() => {
+                // Nobody can have opened a transaction: InitProducerId hands out no id for one.
+                let index = waiting.outcomes[place].index;
+                waiting.close(place, failed(index, ErrorCode::InvalidTxnState));
+            }
+            Ok(batch) => {
+                let required_acks = match waiting.acks {
+                    -1 => RequiredAcks::All,
+                    _ => RequiredAcks::Leader,
+                };
+                let reply = cx.reply_port(move |outcome| AppendAnswered {
+                    ticket,
+                    index: place,
+                    outcome,
+                });
+                let append = AppendRecords {
+                    topic_id,
+                    batch,
+                    required_acks,
+                    reply,
+                };
+                self.send(&port.append, append, cx);
+            }
+            Err(refused) => self.refuse_batch(ticket, place, &refused, port, waiting, cx),
+        }
     }
 
     /// Answers a batch that is wrong in itself; where the answer names the log start, the partition

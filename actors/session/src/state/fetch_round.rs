@@ -79,6 +79,15 @@ pub(crate) enum Verdict {
     Answer,
 }
 
+/// What reads may take from memory until they are answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadRoom {
+    /// What a wave may reserve; one read is always sent.
+    pub(crate) free_bytes: usize,
+    /// What a read that must return a batch is taken to return at least.
+    pub(crate) batch_bytes: usize,
+}
+
 /// The limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
@@ -96,6 +105,8 @@ pub(crate) struct FetchRound {
     partition_bytes_max: Vec<usize>,
     progress: Vec<Progress>,
     reading: usize,
+    /// What the reads that are out may return.
+    reserved_bytes: usize,
 }
 
 impl FetchRound {
@@ -112,14 +123,16 @@ impl FetchRound {
             partition_bytes_max,
             progress,
             reading: 0,
+            reserved_bytes: 0,
         }
     }
 
     /// The next reads to send at the same time, none while others are out.
     ///
     /// Partitions are read in waves whose limits add up to what is left of `bytes_max`, so that an
-    /// answer never needs more memory than that, and a fetch over many idle partitions is one wave.
-    pub(crate) fn next_reads(&mut self) -> Vec<ReadOrder> {
+    /// answer never needs more memory than that, and a fetch over many idle partitions is one wave
+    /// while there is room for it.
+    pub(crate) fn next_reads(&mut self, room: ReadRoom) -> Vec<ReadOrder> {
         if self.reading > 0 {
             return Vec::new();
         }
@@ -128,6 +141,7 @@ impl FetchRound {
         let may_exceed = collected == 0;
         let has_budget = left > 0 || may_exceed;
         let mut orders = Vec::new();
+        let mut reserved = 0;
         for (index, progress) in self.progress.iter_mut().enumerate() {
             if !matches!(progress, Progress::Due) {
                 continue;
@@ -136,8 +150,19 @@ impl FetchRound {
             if has_budget && is_full && !orders.is_empty() {
                 break;
             }
-            let bytes_max = self.partition_bytes_max[index].min(left);
+            let unreserved = room.free_bytes.saturating_sub(reserved);
+            let wanted = self.partition_bytes_max[index].min(left);
+            let taken = if may_exceed {
+                wanted.max(room.batch_bytes)
+            } else {
+                wanted
+            };
+            if taken > unreserved && !orders.is_empty() {
+                break;
+            }
+            let bytes_max = wanted.min(unreserved);
             left -= bytes_max;
+            reserved += taken.min(unreserved);
             *progress = Progress::Reading;
             orders.push(ReadOrder {
                 index,
@@ -146,6 +171,7 @@ impl FetchRound {
             });
         }
         self.reading = orders.len();
+        self.reserved_bytes = reserved;
         orders
     }
 
@@ -159,6 +185,7 @@ impl FetchRound {
         self.reading -= 1;
         // Only a complete wave shows which partition was the first that had data.
         if self.reading == 0 {
+            self.reserved_bytes = 0;
             self.drop_excess();
         }
     }
@@ -220,6 +247,11 @@ impl FetchRound {
         self.progress.iter().map(bytes).sum()
     }
 
+    /// Bytes held for this fetch: what was read, and what the reads that are out may return.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.collected_bytes() + self.reserved_bytes
+    }
+
     /// What all partitions said, in reading order. Only when the verdict is to answer.
     pub(crate) fn into_fetched(self) -> Vec<PartitionFetched> {
         self.progress
@@ -256,6 +288,10 @@ mod tests {
     use super::*;
 
     const END: Offset = Offset(100);
+    const ROOM: ReadRoom = ReadRoom {
+        free_bytes: usize::MAX,
+        batch_bytes: 0,
+    };
 
     fn bytes(count: usize) -> PartitionFetched {
         PartitionFetched::Read {
@@ -280,7 +316,7 @@ mod tests {
     /// Runs a fetch over partitions that hold one batch of the given size each; the sizes answered.
     fn run(round: &mut FetchRound, batches: &[usize]) -> Vec<usize> {
         while round.verdict(true) == Verdict::Unfinished {
-            for order in round.next_reads() {
+            for order in round.next_reads(ROOM) {
                 let batch = batches[order.index];
                 let fits = batch <= order.bytes_max || order.must_return_one;
                 round.read(order.index, bytes(if fits { batch } else { 0 }));
@@ -330,11 +366,11 @@ mod tests {
                 .map(|order| (order.index, order.bytes_max))
                 .collect()
         };
-        assert_eq!(limits(round.next_reads()), [(0, 60), (1, 40)]);
-        assert!(round.next_reads().is_empty(), "the wave is out");
+        assert_eq!(limits(round.next_reads(ROOM)), [(0, 60), (1, 40)]);
+        assert!(round.next_reads(ROOM).is_empty(), "the wave is out");
         round.read(1, bytes(0));
         round.read(0, bytes(60));
-        assert_eq!(limits(round.next_reads()), [(2, 40)]);
+        assert_eq!(limits(round.next_reads(ROOM)), [(2, 40)]);
         round.read(2, bytes(40));
         assert_eq!(round.verdict(false), Verdict::Answer);
     }
@@ -342,9 +378,9 @@ mod tests {
     #[test]
     fn partitions_beyond_a_full_answer_are_still_asked_how_far_they_are() {
         let mut round = round(50, 1, &[50, 50, 50]);
-        assert_eq!(round.next_reads().len(), 1);
+        assert_eq!(round.next_reads(ROOM).len(), 1);
         round.read(0, bytes(50));
-        let rest = round.next_reads();
+        let rest = round.next_reads(ROOM);
         assert_eq!(rest.len(), 2);
         assert!(
             rest.iter()
@@ -373,7 +409,7 @@ mod tests {
         ] {
             let mut round = round(1_000, bytes_min, &[1_000]);
             assert_eq!(round.verdict(false), Verdict::Unfinished);
-            round.next_reads();
+            round.next_reads(ROOM);
             round.read(0, fetched);
             assert_eq!(round.verdict(false), verdict);
             assert_eq!(round.verdict(true), Verdict::Answer);
@@ -384,14 +420,18 @@ mod tests {
     #[test]
     fn a_partition_that_moved_is_read_again_and_the_others_are_kept() {
         let mut round = round(100, 50, &[100, 100]);
-        assert_eq!(round.next_reads().len(), 1, "the first may fill the answer");
+        assert_eq!(
+            round.next_reads(ROOM).len(),
+            1,
+            "the first may fill the answer"
+        );
         round.read(0, bytes(10));
-        round.next_reads();
+        round.next_reads(ROOM);
         round.read(1, bytes(0));
         assert_eq!(round.verdict(false), Verdict::Wait);
 
         round.moved(1);
-        let again = round.next_reads();
+        let again = round.next_reads(ROOM);
         assert_eq!(
             again,
             [ReadOrder {
@@ -404,5 +444,32 @@ mod tests {
         round.read(1, bytes(40));
         assert_eq!(round.verdict(false), Verdict::Answer);
         assert_eq!(round.collected_bytes(), 50);
+    }
+
+    #[test]
+    fn a_wave_reserves_no_more_than_there_is_room_for() {
+        let limits = FetchLimits {
+            bytes_max: 1_000,
+            bytes_min: 1,
+        };
+        let mut round = FetchRound::new(limits, vec![300; 5]);
+        let room = ReadRoom {
+            free_bytes: 250,
+            batch_bytes: 100,
+        };
+        let orders = round.next_reads(room);
+        assert_eq!(
+            (orders.len(), orders[0].bytes_max),
+            (1, 250),
+            "one is always read"
+        );
+        assert_eq!(round.held_bytes(), 250);
+        round.read(0, bytes(0));
+        assert_eq!(round.held_bytes(), 0);
+
+        // A tiny limit may still return a batch, and takes the room of one.
+        let mut round = FetchRound::new(limits, vec![1; 5]);
+        assert_eq!(round.next_reads(room).len(), 2);
+        assert_eq!(round.held_bytes(), 200);
     }
 }

@@ -14,6 +14,13 @@ use tokio::time::Instant;
 /// `MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const EVICTION_IDLE_MIN: Duration = Duration::from_secs(120);
 
+/// Partitions that all sessions remember together, at most 600 bytes each; by default 262 for each of
+/// Kafka's thousand slots. A client that gets no session fetches without one.
+const PARTITIONS_MAX: usize = 256 * 1024;
+
+/// Longer names are no topics, and nothing is remembered of them.
+const NAME_BYTES_MAX: usize = 249;
+
 /// The epoch of a request that closes its session, or that wants none.
 const FINAL_EPOCH: i32 = -1;
 
@@ -29,6 +36,15 @@ pub(crate) enum FetchTopic {
 pub(crate) struct FetchKey {
     pub(crate) topic: FetchTopic,
     pub(crate) partition: i32,
+}
+
+impl FetchKey {
+    fn is_rememberable(&self) -> bool {
+        match &self.topic {
+            FetchTopic::Name(name) => name.len() <= NAME_BYTES_MAX,
+            FetchTopic::Id(_) => true,
+        }
+    }
 }
 
 /// What a consumer wants from one partition.
@@ -205,6 +221,17 @@ impl FetchSessions {
         if session.uses_topic_ids != uses_topic_ids {
             return Err(FetchSessionRefused::TopicReferenceChanged { session_id });
         }
+        let asked = ask.partitions.iter().map(|(key, _)| key);
+        let fresh = asked.filter(|key| !session.partitions.contains_key(key));
+        let fresh_count = fresh.clone().count();
+        if fresh_count > 0
+            && (self.remembered() + fresh_count > PARTITIONS_MAX
+                || !fresh.clone().all(FetchKey::is_rememberable))
+        {
+            // The client opens another, with all it wants, and gets none if that is too much.
+            self.lock().remove(&session_id);
+            return Err(unknown);
+        }
         session.update(ask.partitions, &ask.forgotten);
         if session.partitions.is_empty() {
             self.lock().remove(&session_id);
@@ -306,6 +333,12 @@ impl FetchSessions {
     ) -> Option<i32> {
         let mut slots = self.lock();
         let size = session.partitions.len();
+        let remembered: usize = slots.values().map(|slot| slot.size).sum();
+        if remembered + size > PARTITIONS_MAX
+            || !session.partitions.keys().all(FetchKey::is_rememberable)
+        {
+            return None;
+        }
         if slots.len() >= self.slots_max {
             let victim = victim(&slots, is_follower, size, now)?;
             slots.remove(&victim);
@@ -326,6 +359,11 @@ impl FetchSessions {
         };
         slots.insert(session_id, slot);
         Some(session_id)
+    }
+
+    /// Partitions that all sessions remember, as of their last request.
+    fn remembered(&self) -> usize {
+        self.lock().values().map(|slot| slot.size).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Slot>> {

@@ -282,3 +282,33 @@ fn a_follower_takes_the_slot_of_a_consumer_at_once() {
     assert_ne!(node.fetch(follower, NOTHING).unwrap().0, 0);
     assert_eq!(node.open(&[0, 1, 2, 3]), 0);
 }
+
+#[test]
+fn more_partitions_than_the_node_remembers_get_no_session() {
+    let mut node = Node::new(1_000);
+    let most: Vec<i32> = (0..PARTITIONS_MAX as i32 - 1).collect();
+    let (first, ..) = node.fetch(ask(0, 0, &most), NOTHING).unwrap();
+    assert_ne!(first, 0);
+    let (second, asked, answered) = node.fetch(ask(0, 0, &[1, 2]), NOTHING).unwrap();
+    assert_eq!((second, asked, answered), (0, vec![1, 2], vec![1, 2]));
+
+    // One more fits; another does not, and the session that wants it goes.
+    let fits = PARTITIONS_MAX as i32;
+    assert!(node.fetch(ask(first, 1, &[fits]), NOTHING).is_ok());
+    assert!(
+        node.fetch(ask(first, 2, &[fits]), NOTHING).is_ok(),
+        "is known"
+    );
+    let refused = node.fetch(ask(first, 3, &[fits + 1]), NOTHING);
+    let session_id = first;
+    assert_eq!(refused, Err(FetchSessionRefused::UnknownId { session_id }));
+    assert_eq!(node.sessions.len(), 0);
+}
+
+#[test]
+fn a_name_too_long_for_a_topic_is_not_remembered() {
+    let mut node = Node::new(10);
+    let mut long = ask(0, 0, &[1]);
+    long.partitions[0].0.topic = FetchTopic::Name("n".repeat(NAME_BYTES_MAX + 1).into());
+    assert_eq!(node.fetch(long, NOTHING).unwrap().0, 0);
+}

@@ -105,16 +105,30 @@ impl<R, A> Pipeline<R, A> {
         ticket
     }
 
-    /// Takes the next request that may start now, in order.
-    pub(crate) fn start_next(&mut self) -> Option<(Ticket, R)> {
-        let slot = self.slots.get_mut(self.start_next)?;
+    /// The request that [`Pipeline::start_next`] would take.
+    pub(crate) fn startable(&self) -> Option<&R> {
+        let slot = self.slots.get(self.start_next)?;
         let is_free = match slot.overlap {
             Overlap::Produce => !self.running_alone,
             Overlap::Alone => !self.running_alone && self.running_produce == 0,
         };
-        if !is_free {
-            return None;
+        match &slot.step {
+            Step::Queued(request) if is_free => Some(request),
+            _ => None,
         }
+    }
+
+    /// Charges a running request with more bytes until it is answered.
+    pub(crate) fn add_bytes(&mut self, ticket: Ticket, bytes: usize) {
+        assert!(self.is_running(ticket), "request {ticket} does not run");
+        self.slots[(ticket - self.first) as usize].bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    /// Takes the next request that may start now, in order.
+    pub(crate) fn start_next(&mut self) -> Option<(Ticket, R)> {
+        self.startable()?;
+        let slot = self.slots.get_mut(self.start_next)?;
         let Step::Queued(request) = std::mem::replace(&mut slot.step, Step::Started) else {
             unreachable!("requests start in order");
         };
@@ -265,6 +279,18 @@ mod tests {
             (Some('a'), Some('b'))
         );
         assert!(pipeline.is_empty());
+    }
+
+    #[test]
+    fn a_running_request_is_weighed_until_it_is_answered() {
+        let mut pipeline = pipeline("PM");
+        assert_eq!(pipeline.startable(), Some(&'P'));
+        start(&mut pipeline);
+        assert_eq!(pipeline.startable(), None);
+        pipeline.add_bytes(0, 500);
+        assert_eq!(pipeline.bytes(), 502);
+        pipeline.answer(0, 'a');
+        assert_eq!(pipeline.bytes(), 1);
     }
 
     #[test]
