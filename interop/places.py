@@ -8,6 +8,7 @@ WORK = INTEROP / ".work"
 LIBS = WORK / "libs"
 CLASSES = WORK / "classes"
 GO_PROGRAMS = WORK / "go"
+RUST_PROGRAM = WORK / "rust" / "debug" / "interop-rdkafka"
 NODE_MODULES = WORK / "npm" / "node_modules"
 KABUKI = REPO / "target" / "release" / "kabuki"
 

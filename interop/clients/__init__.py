@@ -5,7 +5,7 @@ import sys
 from clients.driver_process import DriverProcess
 from clients.kcat import Kcat
 from clients.tools import Tools
-from places import GO_PROGRAMS, NODE_MODULES, java
+from places import GO_PROGRAMS, NODE_MODULES, RUST_PROGRAM, java
 
 
 def python_driver(module):
@@ -27,6 +27,10 @@ def all_clients(bootstrap):
         "librdkafka": DriverProcess(bootstrap, python_driver("confluent_driver")),
         "kafka-python": DriverProcess(
             bootstrap, python_driver("kafka_python_driver"), has_null_headers=False
+        ),
+        "rdkafka": DriverProcess(bootstrap, [RUST_PROGRAM]),
+        "confluent-js": DriverProcess(
+            bootstrap, node_driver("confluent_driver"), has_null_headers=False
         ),
         "aiokafka": DriverProcess(bootstrap, python_driver("aiokafka_driver")),
         "java": DriverProcess(bootstrap, java("JavaDriver")),

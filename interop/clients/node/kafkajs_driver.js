@@ -1,12 +1,12 @@
 // Driver of kafkajs: one JSON request a line in, one JSON answer a line out.
 
-const readline = require('readline')
 const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = require('kafkajs')
 // The consumer of the library reads through a group only; its parts below that fetch by offset.
 const Cluster = require('kafkajs/src/cluster')
 const { createLogger } = require('kafkajs/src/loggers')
 const LoggerConsole = require('kafkajs/src/loggers/console')
 const defaultSocketFactory = require('kafkajs/src/network/socketFactory')
+const { NoMeans, bytes, serve, text } = require('./lines')
 
 const WAIT_MS = 20_000
 // How many bytes of records go into one batch; a larger record makes a batch of its own.
@@ -19,8 +19,6 @@ const CODECS = {
   zstd: CompressionTypes.ZSTD,
 }
 
-class NoMeans extends Error {}
-
 const bootstrap = process.argv[2]
 const common = {
   brokers: [bootstrap],
@@ -30,9 +28,6 @@ const common = {
   retry: { initialRetryTime: 100, retries: 5 },
 }
 const kafka = new Kafka({ ...common, logLevel: logLevel.NOTHING })
-
-const bytes = text => (text === null ? null : Buffer.from(text))
-const text = found => (found === null || found === undefined ? null : found.toString())
 
 async function withAdmin(use) {
   const admin = kafka.admin()
@@ -195,24 +190,4 @@ function codeOf(error) {
   return error?.cause ? codeOf(error.cause) : undefined
 }
 
-async function answer(line) {
-  const { call, ...request } = JSON.parse(line)
-  try {
-    return { result: (await calls[call](request)) ?? null }
-  } catch (error) {
-    if (error instanceof NoMeans || error.name === 'KafkaJSNotImplemented') {
-      return { unsupported: error.message }
-    }
-    const code = codeOf(error)
-    return code > 0 ? { error: code, message: error.message } : { failed: error.stack }
-  }
-}
-
-async function main() {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    process.stdout.write(JSON.stringify(await answer(line)) + '\n')
-  }
-  process.exit(0)
-}
-
-main()
+serve(calls, codeOf)
