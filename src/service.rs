@@ -15,12 +15,12 @@ use std::time::Duration;
 const BEATS_PER_WATCHDOG: u32 = 3;
 
 /// The manager that started this process, if there is one that listens.
-pub(crate) struct ServiceManager {
+pub(crate) struct InitSystem {
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
 }
 
-impl ServiceManager {
+impl InitSystem {
     /// The one that the environment names.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let heard = UnixDatagram::bind(&path).unwrap();
-        let manager = ServiceManager {
+        let manager = InitSystem {
             socket: Some(open(path.as_os_str()).unwrap()),
             watchdog: None,
         };
@@ -153,10 +153,10 @@ mod tests {
         let heard = UnixDatagram::bind(&path).unwrap();
         let socket = Some(open(path.as_os_str()).unwrap());
         let watchdog = Some(Duration::from_secs(1));
-        let manager = ServiceManager { socket, watchdog };
+        let manager = InitSystem { socket, watchdog };
         drop(heard);
         manager.status("nobody listens");
         assert_eq!(manager.beat_every(), watchdog);
-        assert_eq!(ServiceManager::none().beat_every(), None);
+        assert_eq!(InitSystem::none().beat_every(), None);
     }
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config;
 use crate::logging::{self, LogFormat};
 use crate::node::Node;
-use crate::service::ServiceManager;
+use crate::service::InitSystem;
 
 /// Exit codes of the command line.
 const EXIT_DONE: i32 = 0;
@@ -90,10 +90,10 @@ fn log_level(config: &BrokerConfig) -> Level {
 
 async fn serve(stage: Stage, config: Arc<BrokerConfig>) -> i32 {
     let node_id = config.node_id();
-    let manager = Arc::new(ServiceManager::from_environment().unwrap_or_else(|error| {
+    let manager = Arc::new(InitSystem::from_environment().unwrap_or_else(|error| {
         slog::warn!(stage.logger(), "the service manager cannot be told anything";
             "NOTIFY_SOCKET" => std::env::var("NOTIFY_SOCKET").ok(), "cause" => %error);
-        ServiceManager::none()
+        InitSystem::none()
     }));
     let node = match Node::start(&stage, config).await {
         Ok(node) => node,
@@ -153,7 +153,7 @@ fn status(node: &Node) -> String {
 /// Tells a service manager that asks for it that the node lives, for as long as the thread of the
 /// supervisors and the one that answers clients do their work: the first keeps the time, the second
 /// sends. A log directory of several that hangs has a thread of its own and does not end the node.
-async fn beat(manager: Arc<ServiceManager>, edge: Arbiter) -> Infallible {
+async fn beat(manager: Arc<InitSystem>, edge: Arbiter) -> Infallible {
     let Some(every) = manager.beat_every() else {
         return std::future::pending().await;
     };

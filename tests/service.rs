@@ -10,13 +10,13 @@ use std::process::Command;
 use support::{DEADLINE, NodeHome};
 
 /// Where a service manager listens.
-struct Manager {
+struct InitSystem {
     socket: UnixDatagram,
     name: String,
     _directory: tempfile::TempDir,
 }
 
-impl Manager {
+impl InitSystem {
     fn at_path() -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder");
         let path = directory.path().join("notify");
@@ -63,7 +63,7 @@ impl Manager {
 
 #[test]
 fn a_service_manager_hears_of_the_start_of_life_and_of_the_stop() {
-    for manager in [Manager::at_path(), Manager::at_abstract_name()] {
+    for manager in [InitSystem::at_path(), InitSystem::at_abstract_name()] {
         let home = NodeHome::new()
             .with_environment("NOTIFY_SOCKET", &manager.name)
             .with_environment("WATCHDOG_USEC", "60000");
@@ -83,7 +83,7 @@ fn a_service_manager_hears_of_the_start_of_life_and_of_the_stop() {
 
 #[test]
 fn a_node_beats_only_when_it_is_asked_to() {
-    let manager = Manager::at_path();
+    let manager = InitSystem::at_path();
     let home = NodeHome::new().with_environment("NOTIFY_SOCKET", &manager.name);
     let node = home.start();
     assert!(manager.heard().starts_with("READY=1\n"));
@@ -93,7 +93,7 @@ fn a_node_beats_only_when_it_is_asked_to() {
 
 #[test]
 fn a_node_that_does_not_start_says_why() {
-    let manager = Manager::at_path();
+    let manager = InitSystem::at_path();
     let home = NodeHome::new();
     let node = home.start();
     let status = Command::new(env!("CARGO_BIN_EXE_kabuki"))
