@@ -7,6 +7,7 @@ import json
 import pathlib
 import signal
 import sys
+import time
 
 import quiet
 import table
@@ -66,6 +67,7 @@ HEADINGS = {
 
 def main():
     options = arguments()
+    started = time.monotonic()
     WORK.mkdir(parents=True, exist_ok=True)
     surroundings = (quiet.busy_percent(), quiet.sync_ms())
     print(f"others use {surroundings[0]:.0f} % of the cores, fdatasync takes {surroundings[1]:.2f} ms")
@@ -74,7 +76,7 @@ def main():
         for axis in options.axes:
             points += measure(name, axis, options)
     text = "\n\n".join(section(axis, points) for axis in options.axes)
-    print("\n" + text)
+    print(f"\n{text}\n\nsweep: {time.monotonic() - started:.0f} s")
     if options.save:
         print(f"\nsaved as {save(text, points, surroundings, options)}")
     return 0
@@ -84,7 +86,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="benches/sweep/run", description=__doc__)
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
     parser.add_argument("--brokers", nargs="+", default=["kabuki"], choices=["kabuki", "kafka"])
-    parser.add_argument("--seconds", type=int, default=6, help="length of a point (default 6)")
+    parser.add_argument("--seconds", type=int, default=4, help="length of a point (default 4)")
     parser.add_argument("--few", action="store_true", help="first, middle and last point of each axis")
     parser.add_argument("--binary", type=pathlib.Path, default=KABUKI, help="the kabuki to run")
     parser.add_argument("--save", action="store_true", help="write to benches/results/")
