@@ -107,6 +107,15 @@ pub(crate) struct FetchRound {
     reading: usize,
     /// What the reads that are out may return.
     reserved_bytes: usize,
+    // Counted along, because a request may name a hundred thousand partitions and takes as many
+    // steps.
+    /// No partition before this one is due.
+    due_from: usize,
+    done_count: usize,
+    /// Partitions whose outcome must be told at once.
+    told_count: usize,
+    collected_bytes: usize,
+    has_new_records: bool,
 }
 
 impl FetchRound {
@@ -124,6 +133,11 @@ impl FetchRound {
             progress,
             reading: 0,
             reserved_bytes: 0,
+            due_from: 0,
+            done_count: 0,
+            told_count: 0,
+            collected_bytes: 0,
+            has_new_records: false,
         }
     }
 
@@ -142,12 +156,15 @@ impl FetchRound {
         let has_budget = left > 0 || may_exceed;
         let mut orders = Vec::new();
         let mut reserved = 0;
-        for (index, progress) in self.progress.iter_mut().enumerate() {
+        let due_from = self.due_from;
+        self.due_from = self.progress.len();
+        for (index, progress) in self.progress.iter_mut().enumerate().skip(due_from) {
             if !matches!(progress, Progress::Due) {
                 continue;
             }
             let is_full = left == 0 || (may_exceed && orders.len() == EXCEEDING_READS_MAX);
             if has_budget && is_full && !orders.is_empty() {
+                self.due_from = index;
                 break;
             }
             let unreserved = room.free_bytes.saturating_sub(reserved);
@@ -158,6 +175,7 @@ impl FetchRound {
                 wanted
             };
             if taken > unreserved && !orders.is_empty() {
+                self.due_from = index;
                 break;
             }
             let bytes_max = wanted.min(unreserved);
@@ -181,12 +199,18 @@ impl FetchRound {
             self.is_reading(index),
             "partition {index} of a fetch answered without being asked"
         );
+        self.has_new_records |= fetched.record_bytes() > 0;
+        self.collected_bytes += fetched.record_bytes();
+        self.told_count += usize::from(fetched.must_be_told());
+        self.done_count += 1;
         self.progress[index] = Progress::Done(fetched);
         self.reading -= 1;
         // Only a complete wave shows which partition was the first that had data.
         if self.reading == 0 {
             self.reserved_bytes = 0;
-            self.drop_excess();
+            if std::mem::take(&mut self.has_new_records) {
+                self.drop_excess();
+            }
         }
     }
 
@@ -206,24 +230,22 @@ impl FetchRound {
 
     /// The partition has moved since it was read.
     pub(crate) fn moved(&mut self, index: usize) {
-        if matches!(self.progress[index], Progress::Done(_)) {
+        if let Progress::Done(fetched) = &self.progress[index] {
+            self.collected_bytes -= fetched.record_bytes();
+            self.told_count -= usize::from(fetched.must_be_told());
+            self.done_count -= 1;
+            self.due_from = self.due_from.min(index);
             self.progress[index] = Progress::Due;
         }
     }
 
     /// What to do now; `is_over` says that the waiting time has passed.
     pub(crate) fn verdict(&self, is_over: bool) -> Verdict {
-        let mut collected = 0;
-        let mut must_be_told = false;
-        for progress in &self.progress {
-            let Progress::Done(fetched) = progress else {
-                return Verdict::Unfinished;
-            };
-            collected += fetched.record_bytes();
-            must_be_told |= fetched.must_be_told();
+        if self.done_count < self.progress.len() {
+            return Verdict::Unfinished;
         }
-        let is_enough = collected >= self.limits.bytes_min;
-        if is_over || is_enough || must_be_told || self.progress.is_empty() {
+        let is_enough = self.collected_bytes >= self.limits.bytes_min;
+        if is_over || is_enough || self.told_count > 0 || self.progress.is_empty() {
             Verdict::Answer
         } else {
             Verdict::Wait
@@ -240,11 +262,7 @@ impl FetchRound {
 
     /// Record bytes read so far.
     pub(crate) fn collected_bytes(&self) -> usize {
-        let bytes = |progress: &Progress| match progress {
-            Progress::Done(fetched) => fetched.record_bytes(),
-            _ => 0,
-        };
-        self.progress.iter().map(bytes).sum()
+        self.collected_bytes
     }
 
     /// Bytes held for this fetch: what was read, and what the reads that are out may return.
@@ -280,6 +298,7 @@ impl FetchRound {
             }
             collected += records.len();
         }
+        self.collected_bytes = collected;
     }
 }
 
@@ -471,5 +490,26 @@ mod tests {
         let mut round = FetchRound::new(limits, vec![1; 5]);
         assert_eq!(round.next_reads(room).len(), 2);
         assert_eq!(round.held_bytes(), 200);
+    }
+
+    #[test]
+    fn a_request_takes_as_many_steps_as_it_names_partitions() {
+        let limits = FetchLimits {
+            bytes_max: 1_000,
+            bytes_min: 1,
+        };
+        let count = 200_000;
+        let mut round = FetchRound::new(limits, vec![100; count]);
+        let mut waves = 0;
+        while round.verdict(false) == Verdict::Unfinished {
+            let orders = round.next_reads(ROOM);
+            waves += 1;
+            for order in orders {
+                let failed = PartitionFetched::failed(ErrorCode::UnknownTopicOrPartition);
+                round.read(order.index, failed);
+            }
+        }
+        assert_eq!(waves, count.div_ceil(10));
+        assert_eq!(round.verdict(false), Verdict::Answer);
     }
 }
