@@ -478,7 +478,10 @@ impl Handler<IdleCheckDue> for Session {
         let is_client_due = self.socket.as_ref().is_some_and(|socket| {
             socket.unsent_bytes() > 0 || (socket.unread_bytes() > 0 && self.pipeline.is_empty())
         });
-        if is_client_due && idle >= STALL_MAX && self.share.is_budget_tight() {
+        // A client that has gone is not seen while nothing is read for want of memory.
+        let has_gone =
+            self.is_read_paused && self.socket.as_ref().is_some_and(Socket::is_read_closed);
+        if is_client_due && idle >= STALL_MAX && (has_gone || self.share.is_budget_tight()) {
             let cause = "client does not move while the memory is tight";
             self.note_closing(CloseSort::Stalled, cause, cx);
             cx.stop();

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, Bytes};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::state::frames::{FrameBuffer, FrameRefused};
@@ -95,6 +95,13 @@ impl Socket {
             }
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Whether the client will send no more than what has come already.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        let mut task = Context::from_waker(Waker::noop());
+        let ready = pin!(self.stream.ready(Interest::READABLE)).poll(&mut task);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Bytes received that are not yet a taken frame.

@@ -96,3 +96,23 @@ fn frames_that_never_end_do_not_starve_small_requests() {
         good.call(0, &ApiVersionsRequest::default()).await;
     });
 }
+
+#[test]
+fn clients_that_left_within_a_frame_are_let_go_though_nothing_is_read() {
+    testing::run(|stage| async move {
+        let node = Node::start_with(&stage, &[MEMORY]).await;
+        let piece = vec![0; 4 << 20];
+        for _ in 0..20 {
+            let mut client = node.connect().await;
+            client.send_bytes(&(64_i32 << 20).to_be_bytes()).await;
+            let _ = client.stream.try_write(&piece);
+            tokio::task::yield_now().await;
+        }
+        let is_empty = || node.services.connection_count() == 0;
+        for _ in 0..3 {
+            kit::later(Duration::from_secs(11)).await;
+        }
+        kit::until(is_empty).await;
+        assert_eq!(node.services.memory_used_bytes(), 0);
+    });
+}
