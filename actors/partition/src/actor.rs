@@ -269,7 +269,7 @@ impl Open {
         description.high_watermark = marks.high_watermark();
         description.last_stable_offset = marks.last_stable_offset();
         description.log_end = marks.written();
-        description.recovery_point = marks.synced();
+        description.recovery_point = marks.recovery_point();
         description.size_bytes = self.log.size_bytes();
         description.segment_count = self.log.segments().count();
         description.producer_count = self.state.producers.len();

@@ -285,6 +285,33 @@ fn a_flush_moves_the_recovery_point_to_where_it_began() {
 }
 
 #[test]
+fn a_sync_of_records_touches_no_index_and_leaves_the_recovery_point() {
+    let (rig, mut opened) = with_first_batch(LogConfig {
+        index_interval_bytes: 0,
+        ..LogConfig::default()
+    });
+    for base in 1..4 {
+        rig.append(&mut opened, spec(base, 1).build()).unwrap();
+    }
+    for kind in ["index", "timeindex"] {
+        let index = rig.path(&format!("00000000000000000000.{kind}"));
+        let refusing = FaultRule::fail(&index, Operation::CHANGES, FaultClass::Full);
+        rig.fs.inject(refusing);
+    }
+    rig.sync_records(&mut opened).unwrap();
+    assert_eq!(opened.log.unflushed_records(), 0);
+    assert_eq!(opened.log.recovery_point(), Offset(0));
+    assert!(
+        rig.flush(&mut opened).is_err(),
+        "that one writes the indexes"
+    );
+
+    rig.fs.heal_all();
+    rig.flush(&mut opened).unwrap();
+    assert_eq!(opened.log.recovery_point(), Offset(4));
+}
+
+#[test]
 fn flush_settings_ask_for_a_flush_by_records_and_by_time() {
     let config = LogConfig {
         flush_messages: 3,

@@ -74,6 +74,7 @@ fn step(
         0 => rig.flush(opened)?,
         1 => rig.checkpoint(opened)?,
         2 => lead(rig, opened)?,
+        3 => rig.sync_records(opened)?,
         _ => {
             let base = opened.log.log_end().get();
             let id = dice.random_range(0..3);
@@ -96,10 +97,10 @@ fn step(
             rig.append(opened, write)?;
         }
     }
-    promised.flushed_end = opened.log.recovery_point().get();
+    promised.flushed_end = opened.log.log_end().get() - opened.log.unflushed_records();
     // The checkpoint file is written now and then, always after the flush.
     if dice.random_bool(0.3) {
-        promised.recovery_point = promised.flushed_end;
+        promised.recovery_point = opened.log.recovery_point().get();
     }
     Ok(())
 }

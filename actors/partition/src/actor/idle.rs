@@ -78,7 +78,7 @@ impl Partition {
     fn idle_due(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         open.file_use.timer = None;
-        if open.file_use.rest(cx.now()) == Some(Duration::ZERO) && open.state.marks.has_unsynced() {
+        if open.file_use.rest(cx.now()) == Some(Duration::ZERO) {
             // Files with unsynced bytes stay open, because their handles hear of errors.
             open.state.marks.flush_due();
         }
@@ -89,7 +89,7 @@ impl Partition {
     pub(crate) fn release_idle_files(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         let is_idle = open.file_use.rest(cx.now()) == Some(Duration::ZERO);
-        if !is_idle || open.out.is_some() || open.state.marks.has_unsynced() {
+        if !is_idle || open.out.is_some() || open.state.marks.is_recovery_point_behind() {
             return;
         }
         open.log.release_files();

@@ -10,7 +10,7 @@ use kabuki_storage::log::SegmentsRemoved;
 use super::Partition;
 use super::jobs::{CheckpointAnswer, JobFault, JobOutcome, own_message, tick};
 use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
-use crate::state::{Probe, SyncPlan};
+use crate::state::{Probe, SyncDepth, SyncPlan};
 
 /// How often producers that fell silent are forgotten, while there are any (rule I9).
 const PRODUCER_EXPIRY_PERIOD: Duration = Duration::from_secs(600);
@@ -69,8 +69,8 @@ impl Handler<TrimLog> for Partition {
         }
         let state = &mut open.state;
         match state.checkpoints.trim(before, reply, &state.marks) {
-            // A log start is never stored ahead of the log: synced first, if need be.
-            Ok(before) if before > state.marks.synced() => state.marks.flush_due(),
+            // A log start is never stored ahead of the recovery point: that moves first, if need be.
+            Ok(before) if before > state.marks.recovery_point() => state.marks.flush_due(),
             Ok(_) => {}
             Err((reply, why)) => reply.send(Err(why)),
         }
@@ -89,10 +89,12 @@ impl Partition {
             return;
         };
         let now_ms = (self.spec.clock)();
-        let job = if plan.is_checkpoint && !open.are_snapshots_refused {
-            open.log.checkpoint_job(&open.state.producers, now_ms)
-        } else {
-            open.log.flush_job(now_ms)
+        let job = match plan.depth {
+            SyncDepth::Records => open.log.sync_records_job(now_ms),
+            SyncDepth::Checkpoint if !open.are_snapshots_refused => {
+                open.log.checkpoint_job(&open.state.producers, now_ms)
+            }
+            SyncDepth::Indexes | SyncDepth::Checkpoint => open.log.flush_job(now_ms),
         };
         self.run_writing(
             "sync",
@@ -114,7 +116,7 @@ impl Partition {
                 );
                 open.log.flushed(flushed);
                 open.state.marks.finish_sync(plan);
-                if plan.is_checkpoint {
+                if plan.depth == SyncDepth::Checkpoint {
                     open.are_snapshots_refused = false;
                     open.state.checkpoints.recovery_point_moved();
                 }

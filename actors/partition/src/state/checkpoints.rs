@@ -84,7 +84,7 @@ impl<T> Checkpoints<T> {
         if self.out.is_some() || !self.is_wanted {
             return None;
         }
-        let recovery_point = marks.synced();
+        let recovery_point = marks.recovery_point();
         let due = self.waiting.iter().map(|trim| trim.before);
         let trimmed = due.filter(|before| *before <= recovery_point).max();
         let log_start = trimmed.unwrap_or(Offset::ZERO).max(marks.log_start());

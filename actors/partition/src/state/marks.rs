@@ -16,18 +16,29 @@ pub(crate) const FLUSH_MESSAGES_NEVER: i64 = i64::MAX;
 pub(crate) struct SyncPlan {
     /// What will be on the medium: all below this offset.
     pub(crate) up_to: Offset,
-    /// True when a producer snapshot is written with it and the recovery point is stored after it.
-    pub(crate) is_checkpoint: bool,
+    pub(crate) depth: SyncDepth,
     bytes: u64,
 }
 
-/// Positions of one log. Invariants: log start <= high watermark <= written, synced <= written;
-/// none but `synced` (at a truncation) ever falls.
+/// How much is put on the medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SyncDepth {
+    /// The records, which is what an answer waits for.
+    Records,
+    /// The indexes too: the recovery point moves.
+    Indexes,
+    /// A producer snapshot with it, and the recovery point is stored after it.
+    Checkpoint,
+}
+
+/// Positions of one log. Invariants: log start <= high watermark <= written, recovery point <= synced
+/// <= written; none ever falls.
 #[derive(Debug)]
 pub(crate) struct Marks {
     log_start: Offset,
     written: Offset,
     synced: Offset,
+    recovery_point: Offset,
     high_watermark: Offset,
     flush_messages: i64,
     unsynced_bytes: u64,
@@ -56,6 +67,7 @@ impl Marks {
             log_start,
             written: log_end,
             synced: recovery_point.min(log_end),
+            recovery_point: recovery_point.min(log_end),
             high_watermark: log_end,
             flush_messages,
             unsynced_bytes,
@@ -77,6 +89,12 @@ impl Marks {
     /// Offset after the last record that is on the medium.
     pub(crate) fn synced(&self) -> Offset {
         self.synced
+    }
+
+    /// Offset after the last record that is on the medium with its index entries: what an opening may
+    /// rely on, and so what is stored.
+    pub(crate) fn recovery_point(&self) -> Offset {
+        self.recovery_point
     }
 
     pub(crate) fn high_watermark(&self) -> Offset {
@@ -118,9 +136,13 @@ impl Marks {
         has_moved
     }
 
-    /// `flush.ms` has passed since the first unsynced write.
+    /// `flush.ms` has passed since the first unsynced write, or the recovery point is to move.
     pub(crate) fn flush_due(&mut self) {
-        self.is_flush_due = self.has_unsynced();
+        self.is_flush_due = self.is_recovery_point_behind();
+    }
+
+    pub(crate) fn is_recovery_point_behind(&self) -> bool {
+        self.recovery_point < self.written
     }
 
     pub(crate) fn has_unsynced(&self) -> bool {
@@ -130,16 +152,23 @@ impl Marks {
     /// The sync to start now, if any. To be asked only while no write is out, so that the producer
     /// state of a checkpoint is that of the log end.
     pub(crate) fn start_sync(&mut self) -> Option<SyncPlan> {
-        let is_checkpoint = self.uncheckpointed_bytes >= CHECKPOINT_BYTES;
-        let is_wanted = self.must_sync_first() || is_checkpoint || self.is_flush_due;
-        if self.sync.is_some() || !is_wanted {
+        if self.sync.is_some() {
             return None;
         }
+        let depth = if self.uncheckpointed_bytes >= CHECKPOINT_BYTES {
+            SyncDepth::Checkpoint
+        } else if self.is_flush_due {
+            SyncDepth::Indexes
+        } else if self.must_sync_first() {
+            SyncDepth::Records
+        } else {
+            return None;
+        };
         self.is_flush_due = false;
         let bytes = self.unsynced_bytes;
         self.sync = Some(SyncPlan {
             up_to: self.written,
-            is_checkpoint,
+            depth,
             bytes,
         });
         self.sync
@@ -157,7 +186,10 @@ impl Marks {
         self.sync = None;
         self.synced = plan.up_to;
         self.unsynced_bytes -= plan.bytes;
-        if plan.is_checkpoint {
+        if plan.depth != SyncDepth::Records {
+            self.recovery_point = plan.up_to;
+        }
+        if plan.depth == SyncDepth::Checkpoint {
             self.uncheckpointed_bytes = self.unsynced_bytes;
         }
         // What this sync covers is committed, whatever was written since.
@@ -169,8 +201,8 @@ impl Marks {
 
     /// The sync under way was refused before it reached the log; it is asked for again.
     pub(crate) fn abort_sync(&mut self) {
-        self.sync = None;
-        self.is_flush_due = true;
+        let aborted = self.sync.take();
+        self.is_flush_due |= aborted.is_some_and(|plan| plan.depth != SyncDepth::Records);
     }
 
     pub(crate) fn is_syncing(&self) -> bool {
@@ -180,6 +212,7 @@ impl Marks {
     /// The log was closed cleanly: all of it is on the medium.
     pub(crate) fn closed(&mut self) {
         self.synced = self.written;
+        self.recovery_point = self.written;
         self.unsynced_bytes = 0;
         self.uncheckpointed_bytes = 0;
         self.high_watermark = self.written;
@@ -225,7 +258,7 @@ mod tests {
         let mut marks = marks(1);
         assert!(!marks.wrote(Offset(11), 100));
         let plan = marks.start_sync().unwrap();
-        assert!(!plan.is_checkpoint);
+        assert_eq!(plan.depth, SyncDepth::Records);
         assert_eq!(marks.start_sync(), None, "one sync at a time");
 
         // Written while the sync is under way: not covered by it.
@@ -258,11 +291,47 @@ mod tests {
         assert_eq!(marks.start_sync(), None);
         marks.wrote(Offset(12), 1);
         let plan = marks.start_sync().unwrap();
-        assert!(plan.is_checkpoint);
+        assert_eq!(plan.depth, SyncDepth::Checkpoint);
         marks.wrote(Offset(13), 7);
         assert!(!marks.finish_sync(plan), "it was shown already");
         assert_eq!(marks.synced(), Offset(12));
         assert_eq!(marks.uncheckpointed_bytes, 7);
+    }
+
+    #[test]
+    fn a_sync_for_an_answer_does_not_move_the_recovery_point() {
+        let mut marks = marks(1);
+        marks.wrote(Offset(12), 1);
+        let plan = marks.start_sync().unwrap();
+        marks.finish_sync(plan);
+        assert_eq!(
+            (marks.synced(), marks.recovery_point()),
+            (Offset(12), Offset(10))
+        );
+        assert_eq!(marks.start_sync(), None, "nothing asks for more");
+
+        // A flush takes the indexes along, although all records are on the medium.
+        marks.flush_due();
+        let plan = marks.start_sync().unwrap();
+        assert_eq!(plan.depth, SyncDepth::Indexes);
+        marks.finish_sync(plan);
+        assert_eq!(marks.recovery_point(), Offset(12));
+        marks.flush_due();
+        assert_eq!(marks.start_sync(), None);
+    }
+
+    #[test]
+    fn an_aborted_sync_is_asked_for_again_as_deep_as_it_was() {
+        for flush_messages in [1, FLUSH_MESSAGES_NEVER] {
+            let mut marks = marks(flush_messages);
+            marks.wrote(Offset(12), 1);
+            if flush_messages > 1 {
+                marks.flush_due();
+            }
+            let plan = marks.start_sync().unwrap();
+            marks.abort_sync();
+            assert_eq!(marks.start_sync(), Some(plan));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) use appends::{AppendStep, Outcome};
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use health::{Health, PROBE_PAUSE_MIN, Probe};
 pub(crate) use leadership::{LeadPlan, Leadership};
-pub(crate) use marks::{FLUSH_MESSAGES_NEVER, Marks, SyncPlan};
+pub(crate) use marks::{FLUSH_MESSAGES_NEVER, Marks, SyncDepth, SyncPlan};
 pub(crate) use poison::Poison;
 pub(crate) use reads::{FindPlan, ReadPlan};
 

@@ -1,5 +1,5 @@
-//! Making a log durable: flushes that run beside appends, checkpoints with a producer snapshot, and
-//! the clean end.
+//! Making a log durable: syncs of the records alone that answers wait for, flushes that move the
+//! recovery point, checkpoints with a producer snapshot, and the clean end.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::file_system::FileSystem;
 use crate::index::PendingEntries;
 use crate::producers::{ProducerTable, snapshot_file_name};
 
-/// A flush; see [`Log::flush_job`] and [`Log::checkpoint_job`].
+/// A flush; see [`Log::sync_records_job`], [`Log::flush_job`] and [`Log::checkpoint_job`].
 #[derive(Debug)]
 pub struct FlushJob {
     dir: Arc<Path>,
@@ -24,7 +24,8 @@ pub struct FlushJob {
     /// Segments with unsynced bytes, in order; the active one last, if it is among them.
     dirty: Vec<(Offset, SegmentHandles)>,
     active: Offset,
-    entries: PendingEntries,
+    /// Entries that wait, to be written and synced with the indexes; `None` syncs records alone.
+    entries: Option<PendingEntries>,
     snapshot: Option<Snapshot>,
 }
 
@@ -40,8 +41,10 @@ struct Snapshot {
 /// All up to an offset is durable; goes to [`Log::flushed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlushedLog {
-    /// First offset that is not known to be durable: the recovery point to store.
+    /// First offset that is not known to be durable.
     pub end: Offset,
+    /// True if the indexes are durable up to there too, so that `end` is a recovery point.
+    has_indexes: bool,
     /// Base of the segment that was active: those before it are synced to their last byte.
     active: Offset,
     snapshot: Option<Offset>,
@@ -60,11 +63,18 @@ impl FlushJob {
             entries,
             snapshot,
         } = self;
+        let has_indexes = entries.is_some();
         for (base, mut handles) in dirty {
-            if base == active {
-                handles.write_entries(fs, &dir, base, &entries)?;
-            }
-            match handles.sync(fs, &dir, base) {
+            let synced = match &entries {
+                None => handles.sync_records(fs, &dir, base),
+                Some(entries) => {
+                    if base == active {
+                        handles.write_entries(fs, &dir, base, entries)?;
+                    }
+                    handles.sync(fs, &dir, base)
+                }
+            };
+            match synced {
                 // A trim that came in between took the segment away: nothing is left to sync.
                 Err(fault) if base != active && fault.is_gone() => {}
                 done => done?,
@@ -77,6 +87,7 @@ impl FlushJob {
         Ok(FlushedLog {
             active,
             end,
+            has_indexes,
             snapshot: snapshot_at,
         })
     }
@@ -135,9 +146,9 @@ impl Log {
         self.unflushed_bytes
     }
 
-    /// Offsets between the recovery point and the log end.
+    /// Offsets whose records are not known to be durable.
     pub fn unflushed_records(&self) -> i64 {
-        self.log_end.since(self.recovery_point)
+        self.log_end.since(self.synced_end)
     }
 
     /// True if `flush.messages` or `flush.ms` asks for a flush now.
@@ -146,6 +157,22 @@ impl Log {
         let waited_ms = now_ms.saturating_sub(self.flushed_ms);
         unflushed >= self.config.flush_messages
             || (unflushed > 0 && waited_ms >= self.config.flush_ms)
+    }
+
+    /// Makes the records that are appended so far durable, but not their index entries: one sync of one
+    /// file, where [`Log::flush_job`] has three of each segment. The recovery point stays where it is,
+    /// so that an opening after a crash does not rely on what the indexes hold behind it.
+    pub fn sync_records_job(&mut self, now_ms: i64) -> FlushJob {
+        self.unflushed_bytes = 0;
+        self.flushed_ms = now_ms;
+        FlushJob {
+            dir: self.dir.clone(),
+            end: self.log_end,
+            dirty: self.segments_from(self.synced_end),
+            active: self.active.base,
+            entries: None,
+            snapshot: None,
+        }
     }
 
     /// Makes all that is appended so far durable; appends may go on meanwhile.
@@ -157,7 +184,7 @@ impl Log {
             end: self.log_end,
             dirty: self.dirty_segments(),
             active: self.active.base,
-            entries: self.active.index.pending(),
+            entries: Some(self.active.index.pending()),
             snapshot: None,
         }
     }
@@ -172,10 +199,11 @@ impl Log {
         }
     }
 
-    /// Takes note of a flush: the recovery point moves, never back.
+    /// Takes note of a flush: the recovery point moves if the indexes were part of it, never back.
     pub fn flushed(&mut self, flushed: FlushedLog) {
         let FlushedLog {
             end,
+            has_indexes,
             active,
             snapshot,
         } = flushed;
@@ -184,6 +212,10 @@ impl Log {
             "flushed to {end} past the log end {}",
             self.log_end
         );
+        self.synced_end = self.synced_end.max(end);
+        if !has_indexes {
+            return;
+        }
         self.recovery_point = self.recovery_point.max(end);
         self.snapshot = self.snapshot.max(snapshot);
         self.files.synced_before(active);
@@ -248,12 +280,17 @@ impl Log {
             return Vec::new();
         }
         let unsynced = self.files.first_unsynced().unwrap_or(self.recovery_point);
-        let first = self.segment_of(self.recovery_point.min(unsynced));
+        self.segments_from(self.recovery_point.min(unsynced))
+    }
+
+    /// The segment that holds `offset` and those behind it, with their open handles.
+    fn segments_from(&self, offset: Offset) -> Vec<(Offset, SegmentHandles)> {
+        let first = self.segment_of(offset);
         let sealed = self.sealed.iter().skip(first);
-        let mut dirty: Vec<_> = sealed
+        let mut segments: Vec<_> = sealed
             .map(|segment| (segment.base, self.files.unsynced(segment.base)))
             .collect();
-        dirty.push((self.active.base, self.files.active.clone()));
-        dirty
+        segments.push((self.active.base, self.files.active.clone()));
+        segments
     }
 }

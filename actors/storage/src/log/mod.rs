@@ -62,6 +62,8 @@ pub struct Log {
     log_start: Offset,
     log_end: Offset,
     recovery_point: Offset,
+    /// First offset whose records are not known to be durable; at or after the recovery point.
+    synced_end: Offset,
     sealed: VecDeque<SealedSegment>,
     active: ActiveSegment,
     files: OpenFiles,
@@ -145,6 +147,7 @@ impl Log {
             log_start,
             log_end,
             recovery_point,
+            synced_end: recovery_point,
             sealed,
             active,
             files: OpenFiles::default(),
@@ -171,7 +174,7 @@ impl Log {
         self.log_end
     }
 
-    /// First offset that is not known to be durable.
+    /// First offset that is not known to be durable with its index entries.
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
     }

@@ -73,19 +73,32 @@ impl SegmentHandles {
         dir: &Path,
         base: Offset,
     ) -> Result<(), LogFault> {
-        let slots = [
-            (SegmentFile::Log, &mut self.log),
-            (SegmentFile::OffsetIndex, &mut self.offset_index),
-            (SegmentFile::TimeIndex, &mut self.time_index),
-        ];
-        for (kind, slot) in slots {
-            let path = kind.path(dir, base);
-            open_into(slot, fs, &path, OpenMode::ReadWrite)
-                .and_then(|file| file.sync_data())
-                .map_err(LogFault::io("flush", &path))?;
-        }
-        Ok(())
+        self.sync_records(fs, dir, base)?;
+        let index = SegmentFile::OffsetIndex.path(dir, base);
+        sync_file(&mut self.offset_index, fs, &index)?;
+        let times = SegmentFile::TimeIndex.path(dir, base);
+        sync_file(&mut self.time_index, fs, &times)
     }
+
+    /// Makes the log alone durable.
+    pub(crate) fn sync_records(
+        &mut self,
+        fs: &dyn FileSystem,
+        dir: &Path,
+        base: Offset,
+    ) -> Result<(), LogFault> {
+        sync_file(&mut self.log, fs, &SegmentFile::Log.path(dir, base))
+    }
+}
+
+fn sync_file(
+    slot: &mut Option<Arc<dyn File>>,
+    fs: &dyn FileSystem,
+    path: &Path,
+) -> Result<(), LogFault> {
+    open_into(slot, fs, path, OpenMode::ReadWrite)
+        .and_then(|file| file.sync_data())
+        .map_err(LogFault::io("flush", path))
 }
 
 fn open_into<'a>(

@@ -162,6 +162,7 @@ impl Log {
         );
         // What is gone needs no flush.
         self.recovery_point = self.recovery_point.max(first);
+        self.synced_end = self.synced_end.max(first);
         self.files.forget_before(first);
         self.cursors.forget_before(first);
         Some(TrimJob {

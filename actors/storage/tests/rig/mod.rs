@@ -138,6 +138,12 @@ impl Rig {
         Ok(())
     }
 
+    pub fn sync_records(&self, opened: &mut Opened) -> Result<(), LogFault> {
+        let synced = opened.log.sync_records_job(NOW_MS).run(&self.fs)?;
+        opened.log.flushed(synced);
+        Ok(())
+    }
+
     pub fn checkpoint(&self, opened: &mut Opened) -> Result<(), LogFault> {
         let flushed = opened
             .log
