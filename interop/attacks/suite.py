@@ -42,7 +42,7 @@ SETTINGS = [f"kabuki.memory.max={MEMORY_MAX}", f"max.connections={CONNECTIONS_MA
 CONNECTION_BYTES = 208 << 10
 OVER_BUDGET_BYTES = 356 * MIB
 UNPACKING_BYTES = 128 * MIB
-UNPACKING_MAX = max(1, (os.cpu_count() or 1) // 2) + 2
+UNPACKING_MAX = max(1, (os.cpu_count() or 1) // 2) + 8  # kabuki.disk.threads
 FETCH_SESSION_BYTES = 150 * MIB
 BATCH_BYTES = MIB
 
