@@ -422,10 +422,8 @@ impl Actor for Session {
                 break;
             }
         }
-        if self.pipeline.is_empty()
-            && let Some(socket) = &mut self.socket
-        {
-            socket.rest();
+        if let Some(socket) = &mut self.socket {
+            socket.rest(self.pipeline.is_empty());
         }
         self.account();
         if self.is_done() {

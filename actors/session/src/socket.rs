@@ -57,9 +57,9 @@ impl Socket {
         pin!(self.stream.read_buf(&mut room)).poll(task)
     }
 
-    /// No frame taken from here is in use: gives back the memory that is not needed.
-    pub(crate) fn rest(&mut self) {
-        RECEIVE_POOL.with_borrow_mut(|pool| self.frames.rest(pool));
+    /// Gives back the memory that is not needed before the next read.
+    pub(crate) fn rest(&mut self, is_idle: bool) {
+        RECEIVE_POOL.with_borrow_mut(|pool| self.frames.rest(is_idle, pool));
     }
 
     /// Takes the next complete frame.

@@ -14,7 +14,7 @@ const SIZE_BYTES: usize = 4;
 const READ_BYTES_MIN: usize = 16 * 1024;
 
 /// Bytes of a frame that has begun, which are moved out of a buffer of the pool when nothing else
-/// keeps it: a client that sends slowly holds its own bytes, not a buffer.
+/// happens: a client that sends slowly holds its own bytes, not a buffer.
 const RESTING_BYTES_MAX: usize = 16 * 1024;
 
 /// Room made at once for an announced frame. Up to here (Kafka's default of `max.message.bytes` plus
@@ -83,11 +83,17 @@ impl FrameBuffer {
         &mut self.buffer
     }
 
-    /// Nothing cut from the buffer is in use: gives it back, so that a connection at rest holds no
-    /// more than the bytes it has sent.
-    pub(crate) fn rest(&mut self, pool: &mut ReceivePool) {
+    /// Gives the buffer back if nothing cut from it is in use, so that a connection that waits in a
+    /// Fetch holds none; one that has no request in hand (`is_idle`) keeps no more than the bytes of
+    /// a frame that has begun.
+    pub(crate) fn rest(&mut self, is_idle: bool, pool: &mut ReceivePool) {
         let have = self.buffer.len();
-        if have == 0 || (self.is_pooled && have <= RESTING_BYTES_MAX) {
+        let have_max = if is_idle { RESTING_BYTES_MAX } else { 0 };
+        let is_unused = match self.is_pooled {
+            true => have <= have_max && self.buffer.try_reclaim(READ_BYTES - have),
+            false => have == 0,
+        };
+        if is_unused {
             let tail = BytesMut::from(&self.buffer[..]);
             self.replace(tail, false, pool);
         }
@@ -222,7 +228,7 @@ mod tests {
             let frame = frames.next_frame().unwrap().unwrap();
             places.push(frame.as_ptr());
             drop(frame);
-            frames.rest(&mut pool);
+            frames.rest(true, &mut pool);
         }
         places.dedup();
         assert_eq!(places.len(), 1);
@@ -234,12 +240,14 @@ mod tests {
         let mut frames = FrameBuffer::new(100);
         let mut held = Vec::new();
         let mut buffers = 0;
+        // A client that sends one small frame at a time and has none answered.
         for _ in 0..1_000 {
             let before = frames.buffer.as_ptr();
             let room = frames.room(&mut pool);
             buffers += usize::from(room.as_ptr() != before);
             room.extend_from_slice(&framed(&[7; 100]));
             held.push(frames.next_frame().unwrap().unwrap());
+            frames.rest(false, &mut pool);
         }
         assert_eq!(buffers, 1, "1,000 frames of 104 bytes fit into one");
         assert!(held.iter().all(|frame| *frame == [7; 100][..]));
@@ -252,16 +260,30 @@ mod tests {
         frames.room(&mut pool).extend_from_slice(&framed(b"whole"));
         let taken = frames.next_frame().unwrap();
         assert_eq!(taken.as_deref(), Some(&b"whole"[..]));
-        frames.rest(&mut pool);
+        drop(taken);
+        frames.rest(true, &mut pool);
         assert_eq!(frames.buffer.capacity(), 0);
 
         let bytes = framed(&[5; 2_000]);
         let (begun, left) = bytes.split_at(1_000);
         frames.room(&mut pool).extend_from_slice(begun);
         assert_eq!(frames.next_frame(), Ok(None));
-        frames.rest(&mut pool);
+        frames.rest(true, &mut pool);
         assert!(frames.buffer.capacity() < 2 * begun.len());
         frames.room(&mut pool).extend_from_slice(left);
         assert_eq!(frames.next_frame().unwrap().unwrap(), [5; 2_000][..]);
+    }
+
+    #[test]
+    fn a_request_that_keeps_no_bytes_keeps_no_buffer() {
+        let mut pool = ReceivePool::default();
+        let mut frames = FrameBuffer::new(100);
+        frames.room(&mut pool).extend_from_slice(&framed(b"fetch"));
+        let frame = frames.next_frame().unwrap();
+        frames.rest(false, &mut pool);
+        assert!(frames.buffer.capacity() > 0, "the frame is in use");
+        drop(frame);
+        frames.rest(false, &mut pool);
+        assert_eq!(frames.buffer.capacity(), 0);
     }
 }
