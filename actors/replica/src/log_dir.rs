@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kabuki_controller::image::DirectoryId;
 use kabuki_partition::{CheckpointFailed, CheckpointPartition, PartitionCheckpointed};
 use kabuki_protocol::ids::{Offset, PartitionId};
-use kabuki_runtime::{Actor, Context, EventKind, Fault, Handler, ReplyPort};
+use kabuki_runtime::{Actor, Context, EventKind, Fault, Handler, ReplyPort, Standstill};
 use kabuki_storage::checkpoint::Offsets;
 use kabuki_storage::clean_shutdown::CleanShutdown;
 use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::checkpoints::{Checkpoints, Numbers};
 use crate::messages::{
     CheckpointsRead, CheckpointsWritten, CloseDirectory, DirectoryClosed, DirectoryNotClosed,
-    DiskHealthChanged, ForgetPartition, PartitionForgotten,
+    DiskHealthChanged, ForgetPartition, PartitionForgotten, StandstillChanged,
 };
 
 /// Everything a log directory is built from.
@@ -40,6 +40,8 @@ enum Waiting {
 /// The actor of one data directory, `/replicas/dirs/<n>`.
 pub struct LogDir {
     spec: LogDirSpec,
+    /// Of the thread that its partitions run on.
+    standstill: Standstill,
     checkpoints: Checkpoints,
     recovery_points: Offsets,
     log_starts: Offsets,
@@ -54,9 +56,10 @@ pub struct LogDir {
 }
 
 impl LogDir {
-    pub(crate) fn new(spec: LogDirSpec, checkpoints: Checkpoints) -> Self {
+    pub(crate) fn new(spec: LogDirSpec, standstill: Standstill, checkpoints: Checkpoints) -> Self {
         Self {
             spec,
+            standstill,
             checkpoints,
             recovery_points: Offsets::new(),
             log_starts: Offsets::new(),
@@ -78,6 +81,18 @@ impl LogDir {
                 health
             },
             DiskHealthChanged,
+        );
+    }
+
+    fn watch_standstill(mut changes: watch::Receiver<bool>, cx: &mut Context<Self>) {
+        cx.spawn(
+            async move {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                changes
+            },
+            StandstillChanged,
         );
     }
 
@@ -200,6 +215,7 @@ impl Actor for LogDir {
             },
         });
         Self::watch_health(self.spec.disk.health(), cx);
+        Self::watch_standstill(self.standstill.changes(), cx);
         Ok(())
     }
 
@@ -211,12 +227,17 @@ impl Actor for LogDir {
 
     fn describe(&self) -> String {
         format!(
-            "{} {} partitions={}{}",
+            "{} {} partitions={}{}{}",
             self.spec.id,
             self.spec.disk.root().display(),
             self.recovery_points.len(),
             if self.spec.disk.is_slow() {
                 " slow"
+            } else {
+                ""
+            },
+            if self.standstill.is_still() {
+                " stands still"
             } else {
                 ""
             }
@@ -294,5 +315,21 @@ impl Handler<DiskHealthChanged> for LogDir {
             DiskHealth::Good => cx.report(EventKind::Healed, "the disk keeps its deadline again"),
         }
         Self::watch_health(health, cx);
+    }
+}
+
+impl Handler<StandstillChanged> for LogDir {
+    /// Clients are answered for its partitions by their sessions meanwhile; the log is told once.
+    fn handle(
+        &mut self,
+        StandstillChanged(mut changes): StandstillChanged,
+        cx: &mut Context<Self>,
+    ) {
+        if *changes.borrow_and_update() {
+            cx.report(EventKind::Degraded, "the directory stands still");
+        } else {
+            cx.report(EventKind::Healed, "the directory moves again");
+        }
+        Self::watch_standstill(changes, cx);
     }
 }

@@ -242,6 +242,9 @@ pub(crate) struct CheckpointsWritten {
 /// The disk of a log directory became slow or well again.
 pub(crate) struct DiskHealthChanged(pub(crate) watch::Receiver<DiskHealth>);
 
+/// The thread of a log directory stands still or moves again.
+pub(crate) struct StandstillChanged(pub(crate) watch::Receiver<bool>);
+
 macro_rules! to_self {
     ($($message:ty),+ $(,)?) => {$(
         impl Message for $message {
@@ -273,4 +276,5 @@ to_self!(
     CheckpointsRead,
     CheckpointsWritten,
     DiskHealthChanged,
+    StandstillChanged,
 );

@@ -67,7 +67,8 @@ pub fn start(stage: &Stage, spec: ReplicaSpec) -> Replicas {
         ids.push(directory.id);
         let checkpoints = Checkpoints::of(&disk);
         let written = checkpoints.clone();
-        let new = move || LogDir::new(directory.clone(), written.clone());
+        let standstill = arbiter.standstill().clone();
+        let new = move || LogDir::new(directory.clone(), standstill.clone(), written.clone());
         let child = ChildSpec::new(at.to_string(), new)
             .on(&spec.arbiter)
             .mailbox(LOG_DIR_MAILBOX, 64)

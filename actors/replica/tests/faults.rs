@@ -149,6 +149,26 @@ fn a_directory_that_hangs_leaves_the_others_serving() {
 }
 
 #[test]
+fn a_thread_that_stands_still_is_told_for_its_directory_once_each_way() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, 1).await;
+        scene.serve("orders", 1).await;
+        let thread = stage.system_arbiter().standstill().clone();
+        for round in 1..=2 {
+            for (is_still, healed) in [(true, round - 1), (true, round - 1), (false, round)] {
+                thread.set(is_still);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert_eq!(scene.event_count("dirs/0", EventKind::Degraded), round);
+                assert_eq!(scene.event_count("dirs/0", EventKind::Healed), healed);
+            }
+            // Sooner the second would be counted with the first.
+            tokio::time::sleep(Duration::from_secs(120)).await;
+        }
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn a_search_that_takes_its_time_is_not_taken_for_a_directory_that_hangs() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, 1).await;

@@ -14,6 +14,7 @@ use crate::mailbox::Mailbox;
 use crate::message::{Asked, Message, Refused, Told, Undelivered};
 use crate::path::ActorPath;
 use crate::reply::{NoReply, ReplyPort, reply_channel};
+use crate::standstill::Standstill;
 
 /// Why an `ask` has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +129,11 @@ impl<A: Actor> Addr<A> {
     /// Place of the actor in the tree.
     pub fn path(&self) -> &ActorPath {
         &self.0.account.path
+    }
+
+    /// Whether the thread of the actor stands still. Nothing that one sees on that thread itself.
+    pub fn standstill(&self) -> &Standstill {
+        self.0.account.arbiter.standstill()
     }
 
     /// True when the caller runs on the arbiter of the actor, so that a send crosses no core.

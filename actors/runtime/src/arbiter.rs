@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::standstill::Standstill;
+
 thread_local! {
     /// Number of the arbiter of this thread; 0 on threads that have none.
     static CURRENT: Cell<u64> = const { Cell::new(0) };
@@ -22,16 +24,19 @@ pub(crate) struct Pulse {
     running: AtomicU64,
     /// Counts wake-ups and beats: it stands still when the arbiter hangs.
     steps: AtomicU64,
+    standstill: Standstill,
 }
 
 impl Pulse {
     fn new(name: &str) -> Self {
         static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         Self {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            number,
             name: name.to_owned(),
             running: AtomicU64::new(0),
             steps: AtomicU64::new(0),
+            standstill: Standstill::new(number),
         }
     }
 
@@ -51,6 +56,10 @@ impl Pulse {
             0 => None,
             id => Some(id),
         }
+    }
+
+    pub(crate) fn standstill(&self) -> &Standstill {
+        &self.standstill
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -118,6 +127,11 @@ impl Arbiter {
     /// For what shows that it still does its work: a service manager's watchdog.
     pub fn run(&self, work: impl FnOnce() + Send + 'static) -> bool {
         self.handle.spawn_fn(work)
+    }
+
+    /// Whether this thread stands still, as others see it.
+    pub fn standstill(&self) -> &Standstill {
+        self.pulse.standstill()
     }
 
     pub(crate) fn pulse(&self) -> &Arc<Pulse> {

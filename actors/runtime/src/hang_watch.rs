@@ -12,11 +12,18 @@ use crate::path::{ActorPath, Incarnation};
 use crate::stage::Stage;
 use crate::supervision_log::EventKind;
 
-/// Time between two looks. Each wakes an idle arbiter once, which costs microseconds.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Time between two looks. Every second one wakes an idle arbiter, which costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// An arbiter that has left a ping unanswered for so many looks stands still: 200 to 300 ms after it
+/// stopped. Who waits for its actors need not wait longer; the log is told of a hang much later.
+const STILL_LOOKS: u32 = 2;
+
+/// A look that comes so late says that the whole machine stood still, not an arbiter.
+const LATE_LOOK: Duration = LOOK_EVERY.saturating_mul(2);
 
 /// Every so many looks the ages of waiting messages are looked at as well: that walks all actors.
-const LOOKS_PER_AGE_CHECK: u64 = 4;
+const LOOKS_PER_AGE_CHECK: u64 = 20;
 
 /// The watching thread.
 pub(crate) struct HangWatch {
@@ -51,19 +58,31 @@ fn watch(stage: &Stage, ended: &AtomicBool) {
     let mut sights: Vec<Sight> = Vec::new();
     let mut late = HashSet::new();
     let mut looks = 0_u64;
+    let mut looked = Instant::now();
     while !ended.load(Ordering::Acquire) {
         std::thread::park_timeout(LOOK_EVERY);
+        let now = Instant::now();
+        let is_late = now.saturating_duration_since(looked) >= LATE_LOOK;
+        looked = now;
         // Arbiters are only ever added, so the order is stable.
         for (index, arbiter) in stage.arbiters().iter().enumerate() {
             if index == sights.len() {
                 sights.push(Sight::default());
             }
             let hang_after = stage.options().hang_after;
-            match sights[index].look(arbiter.pulse(), Instant::now(), hang_after) {
-                Seen::Moved => {}
+            if is_late {
+                sights[index].forget_looks();
+            }
+            match sights[index].look(arbiter.pulse(), now, hang_after) {
+                Seen::Moved => arbiter.standstill().set(false),
                 Seen::Ping => arbiter.ping(),
+                Seen::Waiting => {}
+                Seen::Still => arbiter.standstill().set(true),
                 Seen::Hung { still_for } => report_hung(stage, arbiter, still_for),
-                Seen::Healed => report_moving(stage, arbiter),
+                Seen::Healed => {
+                    arbiter.standstill().set(false);
+                    report_moving(stage, arbiter);
+                }
             }
         }
         looks += 1;
@@ -79,6 +98,10 @@ enum Seen {
     Moved,
     /// Nothing happened since the last look: idle or hung, which a ping tells apart.
     Ping,
+    /// A ping is unanswered.
+    Waiting,
+    /// It is so for longer than any work takes there.
+    Still,
     Hung {
         still_for: Duration,
     },
@@ -91,6 +114,8 @@ struct Sight {
     steps: u64,
     /// Since when a ping is unanswered.
     pinged: Option<Instant>,
+    /// Looks that found it unanswered.
+    unanswered: u32,
     is_hung: bool,
 }
 
@@ -100,6 +125,7 @@ impl Sight {
         if steps != self.steps {
             self.steps = steps;
             self.pinged = None;
+            self.unanswered = 0;
             return if std::mem::take(&mut self.is_hung) {
                 Seen::Healed
             } else {
@@ -111,11 +137,22 @@ impl Sight {
             return Seen::Ping;
         };
         let still_for = now.saturating_duration_since(pinged);
-        if still_for >= hang_after && !self.is_hung {
+        let is_told = self.unanswered >= STILL_LOOKS;
+        if is_told && still_for >= hang_after && !self.is_hung {
             self.is_hung = true;
             return Seen::Hung { still_for };
         }
-        Seen::Moved
+        self.unanswered += 1;
+        if self.unanswered == STILL_LOOKS {
+            Seen::Still
+        } else {
+            Seen::Waiting
+        }
+    }
+
+    /// The looks so far prove nothing: the watch itself got no turn meanwhile.
+    fn forget_looks(&mut self) {
+        self.unanswered = 0;
     }
 }
 
@@ -164,6 +201,13 @@ fn check_ages(stage: &Stage, late: &mut HashSet<u64>) {
         let (depth, waiting_since) = mailbox.depth();
         let age = waiting_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let was_late = late.contains(&account.id);
+        if account.arbiter.standstill().is_still() {
+            // The hang is one event; each mailbox behind it need not tell it again.
+            if was_late {
+                still_late.insert(account.id);
+            }
+            continue;
+        }
         if age < age_max {
             if was_late {
                 let (path, incarnation) = (&account.path, account.incarnation());
@@ -219,10 +263,9 @@ mod tests {
         let mut sight = Sight::default();
         let now = Instant::now();
         assert_eq!(sight.look(&pulse, now, HANG_AFTER), Seen::Ping);
-        assert_eq!(
-            sight.look(&pulse, now + LOOK_EVERY, HANG_AFTER),
-            Seen::Moved
-        );
+        for seen in [Seen::Waiting, Seen::Still, Seen::Waiting] {
+            assert_eq!(sight.look(&pulse, now + LOOK_EVERY, HANG_AFTER), seen);
+        }
         let still_for = HANG_AFTER;
         assert_eq!(
             sight.look(&pulse, now + still_for, HANG_AFTER),
@@ -230,12 +273,31 @@ mod tests {
         );
         assert_eq!(
             sight.look(&pulse, now + 2 * still_for, HANG_AFTER),
-            Seen::Moved
+            Seen::Waiting
         );
         pulse.step();
         assert_eq!(
             sight.look(&pulse, now + 3 * still_for, HANG_AFTER),
             Seen::Healed
+        );
+    }
+
+    #[test]
+    fn looks_of_a_watch_that_had_no_turn_itself_prove_nothing() {
+        let pulse = Pulse::still("data-0");
+        let mut sight = Sight::default();
+        let now = Instant::now();
+        assert_eq!(sight.look(&pulse, now, HANG_AFTER), Seen::Ping);
+        assert_eq!(sight.look(&pulse, now, HANG_AFTER), Seen::Waiting);
+        sight.forget_looks();
+        assert_eq!(
+            sight.look(&pulse, now + 10 * HANG_AFTER, HANG_AFTER),
+            Seen::Waiting
+        );
+        pulse.step();
+        assert_eq!(
+            sight.look(&pulse, now + 10 * HANG_AFTER, HANG_AFTER),
+            Seen::Moved
         );
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kabuki_runtime::{Actor, Context, Fault, Handler, Message, Recipient, Refused, Undelivered};
+use kabuki_runtime::{
+    Actor, Context, Fault, Handler, Message, Recipient, Refused, Standstill, Undelivered,
+};
 use tokio::time::Instant;
 
 use crate::connections::ConnectionPermit;
@@ -76,6 +78,8 @@ pub struct Session {
     is_unreadable: bool,
     /// Sends that wait for room in a mailbox. Nothing starts meanwhile, or it would overtake them.
     waiting_sends: usize,
+    /// Threads whose standstill this session is told of.
+    pub(crate) watched_threads: Vec<u64>,
     last_active: Instant,
     /// The socket was not asked for more because there was no room; to be asked once there is.
     is_read_paused: bool,
@@ -111,6 +115,7 @@ impl Session {
             course: Course::Open,
             is_unreadable: false,
             waiting_sends: 0,
+            watched_threads: Vec::new(),
             last_active: Instant::now(),
             is_read_paused: false,
             requests_seen: 0,
@@ -119,11 +124,13 @@ impl Session {
     }
 
     /// Sends a message that carries its own reply port. A refusal comes back through the port; when
-    /// the mailbox is full, the send waits, and with it whatever would come after it.
+    /// the mailbox is full, the send waits, and with it whatever would come after it, but not for a
+    /// thread that stands still.
     pub(crate) fn send<M: Message>(
         &mut self,
         recipient: &Recipient<M>,
         message: M,
+        standstill: Option<&Standstill>,
         cx: &mut Context<Self>,
     ) {
         let Err(Refused { why, message }) = recipient.try_tell(message) else {
@@ -135,9 +142,23 @@ impl Session {
         }
         self.waiting_sends += 1;
         let recipient = recipient.clone();
+        let standstill = standstill.cloned();
         let sent = async move {
-            if let Err(Refused { why, message }) = recipient.tell(message).await {
-                message.undelivered(why);
+            let still = async {
+                match &standstill {
+                    Some(standstill) => standstill.stands_still().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                told = recipient.tell(message) => {
+                    if let Err(Refused { why, message }) = told {
+                        message.undelivered(why);
+                    }
+                }
+                // There will be no room: what was to be sent is dropped, which its port tells.
+                () = still => {}
             }
         };
         cx.spawn(sent, |()| RoomFound);

@@ -7,6 +7,7 @@ use kabuki_partition::{
 };
 use kabuki_protocol::ids::TopicId;
 use kabuki_runtime::{Message, NoReply};
+use tokio::sync::watch;
 
 use crate::request::Answer;
 use crate::state::pipeline::Ticket;
@@ -50,6 +51,14 @@ pub(crate) struct JobAnswered {
 /// A send that found its mailbox full has been taken or refused.
 pub(crate) struct RoomFound;
 
+/// The thread that serves partitions of this session stands still.
+pub(crate) struct StandstillSeen {
+    /// Number of its standstill.
+    pub(crate) number: u64,
+    /// To see the next one.
+    pub(crate) changes: watch::Receiver<bool>,
+}
+
 /// `max_wait_ms` of a parked Fetch is over.
 pub(crate) struct FetchWaitDue {
     pub(crate) ticket: Ticket,
@@ -77,6 +86,7 @@ told!(
     WatchEnded,
     JobAnswered,
     RoomFound,
+    StandstillSeen,
     FetchWaitDue,
     ProduceDeadlineDue,
     IdleCheckDue,

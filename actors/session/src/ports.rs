@@ -14,7 +14,8 @@ use kabuki_partition::{
 };
 use kabuki_protocol::ids::PartitionId;
 use kabuki_runtime::{
-    Actor, Addr, AskError, Handler, Message, Recipient, ReplyPort, Undelivered, reply_channel,
+    Actor, Addr, AskError, Handler, Message, Recipient, ReplyPort, Standstill, Undelivered,
+    reply_channel,
 };
 use tokio::time::Instant;
 
@@ -29,10 +30,13 @@ pub struct PartitionPort {
     pub(crate) find_epoch_end: Recipient<FindEpochEnd>,
     pub(crate) trim: Recipient<TrimLog>,
     pub(crate) await_leadership: Recipient<AwaitLeadership>,
+    /// Whether the thread that serves it stands still; none where that is the session's own.
+    pub(crate) standstill: Option<Standstill>,
 }
 
 impl PartitionPort {
-    /// The port of an actor that understands what a session sends to a partition.
+    /// The port of an actor that understands what a session sends to a partition. Called on the
+    /// arbiter of the session.
     pub fn of<A>(address: &Addr<A>) -> Self
     where
         A: Actor
@@ -54,7 +58,23 @@ impl PartitionPort {
             find_epoch_end: address.recipient(),
             trim: address.recipient(),
             await_leadership: address.recipient(),
+            // On the same thread it would tell of a hang only when that is over.
+            standstill: (!address.same_arbiter()).then(|| address.standstill().clone()),
         }
+    }
+
+    /// The same, as if it was served by the thread that this tells of.
+    #[must_use]
+    pub fn with_standstill(self, standstill: Standstill) -> Self {
+        Self {
+            standstill: Some(standstill),
+            ..self
+        }
+    }
+
+    /// True while no answer can be expected.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.standstill.as_ref().is_some_and(Standstill::is_still)
     }
 }
 
@@ -116,6 +136,31 @@ where
         match tokio::time::timeout_at(until, reply).await {
             Ok(answer) => answer.map_err(AskError::from),
             Err(_) => Err(AskError::DeadlinePassed),
+        }
+    }
+}
+
+/// As [`ask`] for a partition: gives up as soon as the thread that serves it stands still.
+pub(crate) fn ask_partition<M, T, F>(
+    port: &PartitionPort,
+    recipient: &Recipient<M>,
+    deadline: Duration,
+    message: F,
+) -> impl Future<Output = Result<T, AskError>> + use<M, T, F>
+where
+    M: Message,
+    F: FnOnce(ReplyPort<T>) -> M,
+{
+    let standstill = port.standstill.clone();
+    let asking = ask(recipient, deadline, message);
+    async move {
+        let Some(standstill) = standstill else {
+            return asking.await;
+        };
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            () = standstill.stands_still() => Err(AskError::DeadlinePassed),
         }
     }
 }

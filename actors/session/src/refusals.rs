@@ -109,6 +109,7 @@ impl From<Unrouted> for ErrorCodeOf {
         Self(match unrouted {
             Unrouted::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
             Unrouted::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+            Unrouted::StandsStill => ErrorCode::KafkaStorageError,
         })
     }
 }

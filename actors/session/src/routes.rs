@@ -25,6 +25,8 @@ pub(crate) enum Unrouted {
         leader: NodeId,
         leader_epoch: LeaderEpoch,
     },
+    /// The thread that serves it stands still, as when its file system is frozen: 56.
+    StandsStill,
 }
 
 impl Unrouted {
@@ -169,7 +171,11 @@ impl TopicRoute {
             let found = services.partition(&self.topic.partition_id(index));
             *place = found.map(Arc::new);
         }
-        place.as_ref().ok_or(not_leader)
+        let port = place.as_ref().ok_or(not_leader)?;
+        if port.stands_still() {
+            return Err(Unrouted::StandsStill);
+        }
+        Ok(port)
     }
 }
 

@@ -155,6 +155,9 @@ fn a_hung_arbiter_is_reported_with_the_actor_that_runs_on_it() {
         }))
         .await
         .unwrap();
+        // Seen long before it is reported.
+        arbiter.standstill().stands_still().await;
+        assert!(addr.standstill().is_still());
         let hung = loop {
             let event = events.recv().await.unwrap();
             // A busy machine may hold up the other thread as well.
@@ -170,6 +173,8 @@ fn a_hung_arbiter_is_reported_with_the_actor_that_runs_on_it() {
         is_over.store(true, Ordering::SeqCst);
         assert_eq!(addr.ask(Number(2), SOON).await, Ok(2));
         while events.recv().await.unwrap().kind != EventKind::Healed {}
+        let mut changes = arbiter.standstill().changes();
+        changes.wait_for(|still| !*still).await.unwrap();
     });
 }
 

@@ -18,7 +18,7 @@ use kabuki_protocol::messages::delete_records::{
 };
 use kabuki_runtime::{AskError, Undelivered};
 
-use crate::ports::ask;
+use crate::ports::ask_partition;
 use crate::refusals::code_of;
 use crate::request::{Answer, RequestContext};
 use crate::routes::Routes;
@@ -68,10 +68,12 @@ fn trim(
                 .port(partition_index, &context.services)
                 .map_err(code_of)?;
             let before = Offset(offset);
-            Ok(ask(&port.trim, wait, move |reply| TrimLog {
-                topic_id,
-                before,
-                reply,
+            Ok(ask_partition(port, &port.trim, wait, move |reply| {
+                TrimLog {
+                    topic_id,
+                    before,
+                    reply,
+                }
             }))
         });
     async move {

@@ -229,6 +229,20 @@ impl Session {
         }
     }
 
+    /// Takes partitions whose thread stands still for not answering.
+    pub(crate) fn give_up_still_reads(&mut self, thread: u64) {
+        let Some(fetch) = &mut self.fetch.current else {
+            return;
+        };
+        for (place, target) in fetch.targets.iter().enumerate() {
+            let standstill = target.as_ref().and_then(|it| it.port.standstill.as_ref());
+            let is_meant = standstill.is_some_and(|it| it.number() == thread);
+            if is_meant && fetch.round.is_reading(place) {
+                fetch.round.read(place, PartitionFetched::StandsStill);
+            }
+        }
+    }
+
     /// The connection ends: a Fetch that waits has nobody to answer.
     pub(crate) fn end_parked_fetch(&mut self) {
         if let Some(fetch) = self.fetch.current.take() {
@@ -282,7 +296,9 @@ impl Session {
                 isolation: fetch.isolation,
                 reply,
             };
-            self.send(&target.port.read, read, cx);
+            let standstill = target.port.standstill.as_ref();
+            self.watch_thread(standstill, cx);
+            self.send(&target.port.read, read, standstill, cx);
             fetch.targets[index] = Some(target);
         }
         self.fetch.current = Some(fetch);
@@ -374,7 +390,8 @@ impl Session {
             after,
             reply,
         };
-        self.send(&target.port.watch, watch, cx);
+        let standstill = target.port.standstill.as_ref();
+        self.send(&target.port.watch, watch, standstill, cx);
     }
 
     fn answer_fetch(&mut self, cx: &mut Context<Self>) {
@@ -415,6 +432,7 @@ fn unrouted_fetch(unrouted: Unrouted) -> PartitionFetched {
     let code = code_of(unrouted);
     match unrouted {
         Unrouted::UnknownPartition => PartitionFetched::failed(code),
+        Unrouted::StandsStill => PartitionFetched::StandsStill,
         Unrouted::NotLeader {
             leader,
             leader_epoch,

@@ -188,7 +188,7 @@ fn seen(fetched: &PartitionFetched) -> FetchSeen {
             high_watermark: *high_watermark,
             log_start: *log_start,
         },
-        PartitionFetched::Failed { .. } => FetchSeen {
+        PartitionFetched::Failed { .. } | PartitionFetched::StandsStill => FetchSeen {
             has_records: false,
             has_error: true,
             diverges: false,
@@ -236,6 +236,10 @@ fn partition_data(
             records: Some(records),
             ..empty
         },
+        PartitionFetched::StandsStill => {
+            let failed = PartitionFetched::failed(ErrorCode::KafkaStorageError);
+            partition_data(partition_index, failed, isolation, version, leaders)
+        }
         PartitionFetched::Failed { code, leader } => {
             let code = match code {
                 ErrorCode::KafkaStorageError if version < 6 => ErrorCode::NotLeaderOrFollower,

@@ -26,7 +26,7 @@ use kabuki_protocol::messages::list_offsets::{
     TIMESTAMP_EARLIEST_PENDING_UPLOAD, TIMESTAMP_LATEST, TIMESTAMP_LATEST_TIERED, TIMESTAMP_MAX,
 };
 
-use crate::ports::ask;
+use crate::ports::ask_partition;
 use crate::refusals::{code_of, find_unanswered};
 use crate::request::{Answer, RequestContext};
 use crate::routes::Routes;
@@ -125,12 +125,14 @@ fn look_up(
         let port = route
             .port(partition_index, &context.services)
             .map_err(code_of)?;
-        Ok(ask(&port.find_offset, wait, move |reply| FindOffset {
-            topic_id,
-            target,
-            isolation,
-            current_leader_epoch,
-            reply,
+        Ok(ask_partition(port, &port.find_offset, wait, move |reply| {
+            FindOffset {
+                topic_id,
+                target,
+                isolation,
+                current_leader_epoch,
+                reply,
+            }
         }))
     });
     let version = context.version;

@@ -24,6 +24,7 @@ pub(crate) mod produce;
 mod produce_answer;
 pub(crate) mod produce_costly;
 mod read_supervision_log;
+mod standstill;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,7 +18,7 @@ use kabuki_protocol::messages::offset_for_leader_epoch::{
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 
-use crate::ports::ask;
+use crate::ports::ask_partition;
 use crate::refusals::{code_of, find_unanswered};
 use crate::request::{Answer, RequestContext};
 use crate::routes::Routes;
@@ -67,7 +67,8 @@ fn look_up(
         .and_then(|route| {
             let topic_id = route.topic.id;
             let port = route.port(partition, services).map_err(code_of)?;
-            Ok(ask(
+            Ok(ask_partition(
+                port,
                 &port.find_epoch_end,
                 services.limits.request_timeout,
                 move |reply| FindEpochEnd {

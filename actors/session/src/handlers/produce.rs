@@ -27,7 +27,7 @@ use kabuki_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
 use kabuki_protocol::records::{BatchHeader, CheckedBatch, RecordRefused};
-use kabuki_runtime::{Context, Handler, NoReply, Timer, Undelivered};
+use kabuki_runtime::{Context, Handler, NoReply, Standstill, Timer, Undelivered};
 use tokio::time::Instant;
 
 use super::produce_answer::{appended, failed, record_refused, response};
@@ -70,14 +70,24 @@ pub(crate) struct Waiting {
     pub(crate) topics: Vec<TopicPlaces>,
     /// One for each partition, in the order of the request.
     pub(crate) outcomes: Vec<PartitionProduceResponse>,
-    /// Where each outcome comes from, to forget an actor that has stopped.
-    origins: Vec<(TopicId, i32)>,
+    /// Where each outcome comes from.
+    origins: Vec<Origin>,
     /// Which outcomes are not final.
     is_open: Vec<bool>,
     pub(super) open_count: usize,
     /// Leaders elsewhere that the answer names with their endpoints.
     pub(crate) leaders: Vec<NodeId>,
     deadline: Instant,
+}
+
+/// Where an outcome comes from.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    /// To forget an actor that has stopped.
+    topic: TopicId,
+    partition: i32,
+    /// Number of the thread that serves it, where that can stand still.
+    thread: Option<u64>,
 }
 
 /// Which outcomes belong to which topic.
@@ -191,7 +201,11 @@ impl Session {
                 false => self.routes.by_name(&name, &services),
             };
             let id = route.as_ref().map_or(topic_id, |route| route.topic.id);
-            waiting.origins.push((id, index));
+            waiting.origins.push(Origin {
+                topic: id,
+                partition: index,
+                thread: None,
+            });
             if let Some(code) = waiting.refusal {
                 waiting.close(place, failed(index, code));
                 continue;
@@ -260,6 +274,11 @@ impl Session {
                 let index = waiting.outcomes[place].index;
                 waiting.close(place, failed(index, ErrorCode::InvalidTxnState));
             }
+            Ok(_) if port.stands_still() => {
+                // Since it was looked for: a batch may have been checked elsewhere meanwhile.
+                let index = waiting.outcomes[place].index;
+                waiting.close(place, failed(index, ErrorCode::KafkaStorageError));
+            }
             Ok(batch) => {
                 let required_acks = match waiting.acks {
                     -1 => RequiredAcks::All,
@@ -276,7 +295,8 @@ impl Session {
                     required_acks,
                     reply,
                 };
-                self.send(&port.append, append, cx);
+                self.expect_answer(place, port, waiting, cx);
+                self.send(&port.append, append, port.standstill.as_ref(), cx);
             }
             Err(refused) => self.refuse_batch(ticket, place, &refused, port, waiting, cx),
         }
@@ -295,7 +315,8 @@ impl Session {
     ) {
         let index = waiting.outcomes[place].index;
         let outcome = record_refused(index, refused);
-        if !refused.kind.answers_log_start() || waiting.context.version < 5 {
+        let is_plain = !refused.kind.answers_log_start() || waiting.context.version < 5;
+        if is_plain || port.stands_still() {
             waiting.close(place, outcome);
             return;
         }
@@ -306,13 +327,47 @@ impl Session {
             outcome,
         });
         let find = FindOffset {
-            topic_id: waiting.origins[place].0,
+            topic_id: waiting.origins[place].topic,
             target: OffsetTarget::Earliest,
             isolation: Isolation::ReadUncommitted,
             current_leader_epoch: LeaderEpoch::NONE,
             reply,
         };
-        self.send(&port.find_offset, find, cx);
+        self.expect_answer(place, port, waiting, cx);
+        self.send(&port.find_offset, find, port.standstill.as_ref(), cx);
+    }
+
+    /// From here on the outcome is the partition's to tell, unless its thread stands still.
+    fn expect_answer(
+        &mut self,
+        place: usize,
+        port: &PartitionPort,
+        waiting: &mut Waiting,
+        cx: &mut Context<Self>,
+    ) {
+        waiting.origins[place].thread = port.standstill.as_ref().map(Standstill::number);
+        self.watch_thread(port.standstill.as_ref(), cx);
+    }
+
+    /// Takes partitions whose thread stands still for not answering: their batches may be written.
+    pub(crate) fn give_up_still_appends(&mut self, thread: u64) {
+        self.close_unknown(|waiting, place| waiting.origins[place].thread == Some(thread));
+    }
+
+    /// Answers 7 for what is open and meant: it may be written (V17).
+    fn close_unknown(&mut self, is_meant: impl Fn(&Waiting, usize) -> bool) {
+        for waiting in self.produce.waiting.values_mut() {
+            for place in 0..waiting.outcomes.len() {
+                if waiting.is_open[place] && is_meant(waiting, place) {
+                    waiting.close(place, failed(0, ErrorCode::RequestTimedOut));
+                }
+            }
+        }
+        let is_closed = |_: &Ticket, waiting: &mut Waiting| waiting.open_count == 0;
+        for (ticket, waiting) in self.produce.waiting.extract_if(.., is_closed) {
+            let answer = response(waiting, self.routes.image());
+            self.pipeline.answer(ticket, answer);
+        }
     }
 
     fn close_partition(&mut self, ticket: Ticket, place: usize, outcome: PartitionProduceResponse) {
@@ -405,6 +460,10 @@ impl Handler<AppendAnswered> for Session {
         let Some(waiting) = self.produce.waiting.get(&ticket) else {
             return;
         };
+        if !waiting.is_open[place] {
+            // Answered as unknown when its thread stood still.
+            return;
+        }
         let index = waiting.outcomes[place].index;
         let by_id = waiting.context.version >= 13;
         let has_left = matches!(
@@ -413,7 +472,9 @@ impl Handler<AppendAnswered> for Session {
                 | Ok(Err(AppendRefused::ForeignTopic { .. }))
         );
         if has_left {
-            let (topic, partition) = waiting.origins[place];
+            let Origin {
+                topic, partition, ..
+            } = waiting.origins[place];
             self.routes.forget(topic, partition);
         }
         let outcome = match outcome {
@@ -444,6 +505,9 @@ impl Handler<LogStartFound> for Session {
         let Some(waiting) = self.produce.waiting.get(&ticket) else {
             return;
         };
+        if !waiting.is_open[place] {
+            return;
+        }
         let log_start = match outcome {
             Ok(Ok(found)) => found.offset,
             // Without it the refusal itself is still right.
@@ -463,26 +527,7 @@ impl Handler<ProduceDeadlineDue> for Session {
     /// Answers 7 for what is open in requests whose time is over: it may be written (V17).
     fn handle(&mut self, _tick: ProduceDeadlineDue, cx: &mut Context<Self>) {
         let now = cx.now();
-        let is_over = |waiting: &Waiting| waiting.deadline <= now;
-        let over: Vec<Ticket> = self
-            .produce
-            .waiting
-            .iter()
-            .filter_map(|(ticket, waiting)| is_over(waiting).then_some(*ticket))
-            .collect();
-        for ticket in over {
-            let Some(mut waiting) = self.produce.waiting.remove(&ticket) else {
-                continue;
-            };
-            for place in 0..waiting.outcomes.len() {
-                if waiting.is_open[place] {
-                    let outcome = failed(0, ErrorCode::RequestTimedOut);
-                    waiting.close(place, outcome);
-                }
-            }
-            let answer = response(waiting, self.routes.image());
-            self.pipeline.answer(ticket, answer);
-        }
+        self.close_unknown(|waiting, _| waiting.deadline <= now);
         self.produce.timer = None;
         if let Some(earliest) = self
             .produce

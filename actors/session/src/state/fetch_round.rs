@@ -25,6 +25,9 @@ pub(crate) enum PartitionFetched {
         /// Who leads instead, for codes that tell it.
         leader: Option<(NodeId, LeaderEpoch)>,
     },
+    /// Nothing can be said while the thread that serves it stands still. The others are waited for all
+    /// the same: told at once, it would be asked for again and again.
+    StandsStill,
 }
 
 impl PartitionFetched {
@@ -36,7 +39,7 @@ impl PartitionFetched {
     fn record_bytes(&self) -> usize {
         match self {
             Self::Read { records, .. } => records.len(),
-            Self::Failed { .. } => 0,
+            Self::Failed { .. } | Self::StandsStill => 0,
         }
     }
 

@@ -7,7 +7,7 @@ pub(crate) mod client;
 pub(crate) mod stub_partition;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kabuki_controller::broker_config::BrokerConfig;
@@ -15,7 +15,9 @@ use kabuki_controller::image::{Endpoint, ImageWatch};
 use kabuki_controller::messages::{CreateTopics, DeleteTopics, NewTopic, RegisterBroker, TopicRef};
 use kabuki_controller::{Controller, ControllerSpec};
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, TopicId};
-use kabuki_runtime::{ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Supervisor};
+use kabuki_runtime::{
+    ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Standstill, Supervisor,
+};
 use kabuki_session::{
     BoundListener, ControllerPort, PartitionPort, ServicesSpec, SessionServices, SessionStage,
 };
@@ -38,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) image: ImageWatch,
     pub(crate) port: u16,
     replicas: Supervisor,
+    /// By the name of the partition: the thread that serves it, as its session sees it.
+    threads: Arc<Mutex<BTreeMap<String, Standstill>>>,
 }
 
 impl Node {
@@ -93,10 +97,17 @@ impl Node {
 
         let replicas = stage.root().group("replicas", GroupOptions::default());
         let finder_stage = stage.clone();
+        let threads = Arc::new(Mutex::new(BTreeMap::<String, Standstill>::new()));
+        let known_threads = threads.clone();
         let partitions = move |id: &PartitionId| {
             let path = ActorPath::new(&format!("/replicas/{id}"));
             let found = finder_stage.registry().find::<StubPartition>(&path)?;
-            Some(PartitionPort::of(&found))
+            let port = PartitionPort::of(&found);
+            let threads = known_threads.lock().expect("no test panics with it");
+            Some(match threads.get(&id.to_string()) {
+                Some(standstill) => port.with_standstill(standstill.clone()),
+                None => port,
+            })
         };
         let services = SessionServices::new(ServicesSpec {
             config,
@@ -122,7 +133,14 @@ impl Node {
             image,
             port,
             replicas,
+            threads,
         }
+    }
+
+    /// Has a partition served by a thread of its own, as its session sees it. Before its first use.
+    pub(crate) fn on_thread(&self, partition: &str, standstill: &Standstill) {
+        let mut threads = self.threads.lock().expect("no test panics with it");
+        threads.insert(partition.to_owned(), standstill.clone());
     }
 
     /// Creates a topic and puts its partitions on stage.
