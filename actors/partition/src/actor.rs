@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Actor, Context, Fault, Handler, ReplyPort, Timer};
-use kabuki_storage::Log;
+use kabuki_storage::{Log, RefusedMark};
+use tokio::time::Instant;
 
 pub(crate) use continuity::Continuity;
 
@@ -70,7 +71,11 @@ pub(crate) struct Open {
     flush_timer: Option<Timer>,
     expiry_timer: Option<Timer>,
     file_use: idle::FileUse,
-    probe_timer: Option<Timer>,
+    /// When the disk is tried again.
+    probe_timer: Option<(Timer, Instant)>,
+    is_probe_hastened: bool,
+    /// Held while writes are refused.
+    refused_mark: Option<RefusedMark>,
     sync_retry: Option<Timer>,
     is_suspect_told: bool,
     are_snapshots_refused: bool,

@@ -64,6 +64,33 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     });
 }
 
+/// Time from the cure of a disk that has refused for a minute until the partition writes again.
+async fn healing_time(scene: &Scene, is_written_to: bool) -> Duration {
+    scene.fs.set_capacity(Some(0));
+    assert!(is_storage(&scene.append(plain(1, 1)).await));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    if is_written_to {
+        assert!(is_storage(&scene.append(plain(2, 1)).await));
+    }
+    scene.fs.set_capacity(None);
+    let cured = tokio::time::Instant::now();
+    until_leading(scene).await;
+    cured.elapsed()
+}
+
+#[test]
+fn a_cured_disk_is_found_within_a_second_and_sooner_when_somebody_wants_to_write() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        assert!(healing_time(&scene, false).await <= Duration::from_millis(1_020));
+        assert_eq!(scene.put(1).await, 1);
+        assert!(healing_time(&scene, true).await <= Duration::from_millis(120));
+        assert_eq!(scene.put(1).await, 2);
+        scene.stop().await;
+    });
+}
+
 #[test]
 fn a_refused_write_leaves_no_trace_in_the_sequences() {
     testing::run(|stage| async move {

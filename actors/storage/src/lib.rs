@@ -54,7 +54,7 @@ pub use clean_shutdown::CleanShutdown;
 pub use dir_fault::{DirFault, REPLACEMENT_SUFFIX, replace_file};
 pub use dir_lock::DirLock;
 pub use dir_scan::{DirKind, DirScan, ScannedDir};
-pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions};
+pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions, RefusedMark};
 pub use epochs::{EpochCache, EpochStart};
 pub use fault::{DiskFault, FaultClass, classify};
 pub use file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};

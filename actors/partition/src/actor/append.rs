@@ -21,7 +21,7 @@ own_message! {
 }
 
 impl Handler<AppendRecords> for Partition {
-    fn handle(&mut self, append: AppendRecords, _: &mut Context<Self>) {
+    fn handle(&mut self, append: AppendRecords, cx: &mut Context<Self>) {
         // With one replica what is written here is committed: `Leader` and `All` are the same.
         let AppendRecords {
             topic_id: asked,
@@ -40,7 +40,11 @@ impl Handler<AppendRecords> for Partition {
             return reply.refuse(kabuki_runtime::Undelivered::Stopped);
         }
         if let Err((reply, why)) = open.state.append(batch, reply) {
+            let is_storage = matches!(why, AppendRefused::Storage { .. });
             reply.send(Err(why));
+            if is_storage {
+                self.hasten_probe(cx);
+            }
         }
     }
 }

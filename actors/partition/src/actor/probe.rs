@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::path::Path;
+use std::time::Duration;
 
 use kabuki_runtime::{Context, Handler, Message};
 use kabuki_storage::{FileSystem, LogFault, OpenMode};
@@ -23,6 +24,36 @@ own_message! {
 }
 
 impl Partition {
+    /// Tries the disk again after a pause, and not before.
+    pub(crate) fn probe_after(&mut self, pause: Duration, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let due = cx.now() + pause;
+        let timer = cx.tell_after(pause, super::report::ProbeDue);
+        if let Some((earlier, _)) = open.probe_timer.replace((timer, due)) {
+            cx.cancel(earlier);
+        }
+    }
+
+    /// A client that wants to write was refused: the disk is tried again soon. Once for each probe,
+    /// so that a flood of refused appends costs nothing.
+    pub(crate) fn hasten_probe(&mut self, cx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let Some((_, due)) = open.probe_timer else {
+            return;
+        };
+        if std::mem::replace(&mut open.is_probe_hastened, true) {
+            return;
+        }
+        let pause = open
+            .state
+            .health
+            .hastened(self.spec.disk.refused_count())
+            .filter(|pause| cx.now() + *pause < due);
+        if let Some(pause) = pause {
+            self.probe_after(pause, cx);
+        }
+    }
+
     /// Tries the disk again.
     pub(crate) fn probe_due(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
@@ -35,9 +66,7 @@ impl Partition {
         }
         if open.out.is_some() {
             // Something that was under way before will tell how the disk is; look again after it.
-            open.probe_timer =
-                Some(cx.tell_after(crate::state::PROBE_PAUSE_MIN, super::report::ProbeDue));
-            return;
+            return self.probe_after(crate::state::PROBE_PAUSE_MIN, cx);
         }
         match probe {
             Probe::Roll => self.roll(cx),

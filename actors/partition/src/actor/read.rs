@@ -22,6 +22,10 @@ use crate::state::{FindPlan, ReadPlan};
 /// pool, in front of its other partitions.
 const POOL_READS_MAX: usize = 4;
 
+/// Reads of one partition that wait for their turn. More means that its disk hangs, or that consumers
+/// ask for more than it can read: they are told to ask again.
+const WAITING_READS_MAX: usize = 1_024;
+
 type ReadReply = ReplyPort<Result<RecordsRead, ReadRefused>>;
 type FindReply = ReplyPort<Result<OffsetFound, FindRefused>>;
 
@@ -35,6 +39,17 @@ pub(crate) struct PoolReads {
 }
 
 impl PoolReads {
+    /// Lets a read wait for its turn, in the room of those whose asker has left if there is no other.
+    fn wait(&mut self, read: PoolRead) {
+        if self.waiting.len() >= WAITING_READS_MAX {
+            self.waiting.retain(|read| !read.is_abandoned());
+        }
+        if self.waiting.len() >= WAITING_READS_MAX {
+            return read.refuse(format!("{WAITING_READS_MAX} reads wait for the disk"));
+        }
+        self.waiting.push_back(read);
+    }
+
     /// Why a read gave nothing, told to the supervision log when it is news. Writes go on, and so do
     /// reads of other ranges.
     fn refused(
@@ -79,6 +94,29 @@ pub(crate) enum PoolRead {
         job: TimestampJob,
         search: Search,
     },
+}
+
+impl PoolRead {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Read { reply, .. } => reply.is_abandoned(),
+            Self::Find { search, .. } => search.reply.is_abandoned(),
+        }
+    }
+
+    fn refuse(self, cause: String) {
+        match self {
+            Self::Read {
+                fetch_offset,
+                reply,
+                ..
+            } => reply.send(Err(ReadRefused::Storage {
+                fetch_offset,
+                cause,
+            })),
+            Self::Find { search, .. } => search.reply.send(Err(FindRefused::Storage { cause })),
+        }
+    }
 }
 
 /// A look-up that searches the files.
@@ -265,8 +303,7 @@ impl Partition {
     fn read_in_pool(&mut self, read: PoolRead, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         if open.reads.out_count >= POOL_READS_MAX {
-            open.reads.waiting.push_back(read);
-            return;
+            return open.reads.wait(read);
         }
         open.reads.out_count += 1;
         match read {

@@ -151,6 +151,8 @@ impl Partition {
             expiry_timer: None,
             file_use: idle::FileUse::new(&self.spec.id),
             probe_timer: None,
+            is_probe_hastened: false,
+            refused_mark: None,
             sync_retry: None,
             is_suspect_told: false,
             are_snapshots_refused: false,

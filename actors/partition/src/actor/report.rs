@@ -50,10 +50,14 @@ impl Partition {
                 cause: cause.clone(),
             }));
         }
-        let pause = open.state.health.refused(cause.clone(), probe);
-        if let Some(earlier) = open.probe_timer.replace(cx.tell_after(pause, ProbeDue)) {
-            cx.cancel(earlier);
+        if open.refused_mark.is_none() {
+            open.refused_mark = Some(self.spec.disk.mark_refused());
         }
+        let refused_count = self.spec.disk.refused_count();
+        let health = &mut open.state.health;
+        let pause = health.refused(cause.clone(), probe, refused_count);
+        open.is_probe_hastened = false;
+        self.probe_after(pause, cx);
         if is_news {
             cx.report(EventKind::Degraded, &cause);
             self.tell_keeper(PartitionFact::Degraded { cause }, cx);
@@ -63,6 +67,7 @@ impl Partition {
     /// The disk takes writes again.
     pub(crate) fn heal(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
+        open.refused_mark = None;
         if open.state.health.healed() {
             cx.report(EventKind::Healed, "");
             self.tell_keeper(PartitionFact::Healed, cx);

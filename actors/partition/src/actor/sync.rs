@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kabuki_runtime::{Context, Handler, Message, NoReply, Undelivered};
+use kabuki_runtime::{Context, Handler, Message, NoReply, ReplyPort, Undelivered};
 use kabuki_storage::FlushedLog;
 use kabuki_storage::log::SegmentsRemoved;
 
@@ -68,6 +68,7 @@ impl Handler<TrimLog> for Partition {
             return reply.send(Err(TrimRefused::NotLeader { leader_epoch }));
         }
         let state = &mut open.state;
+        state.checkpoints.make_room(ReplyPort::is_abandoned);
         match state.checkpoints.trim(before, reply, &state.marks) {
             // A log start is never stored ahead of the recovery point: that moves first, if need be.
             Ok(before) if before > state.marks.recovery_point() => state.marks.flush_due(),

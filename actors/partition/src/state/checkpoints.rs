@@ -6,6 +6,9 @@ use kabuki_protocol::ids::Offset;
 use crate::messages::TrimRefused;
 use crate::state::marks::Marks;
 
+/// Trims that wait at a time. More means that the disk hangs.
+const WAITING_TRIMS_MAX: usize = 256;
+
 /// Requests to the log directory and the trims that wait for them.
 #[derive(Debug)]
 pub(crate) struct Checkpoints<T> {
@@ -46,6 +49,13 @@ impl<T> Checkpoints<T> {
         self.is_wanted
     }
 
+    /// Makes room by forgetting those for whom nobody waits any more, if there is none.
+    pub(crate) fn make_room(&mut self, is_left: impl Fn(&T) -> bool) {
+        if self.waiting.len() >= WAITING_TRIMS_MAX {
+            self.waiting.retain(|trim| !is_left(&trim.ticket));
+        }
+    }
+
     /// Decides on a trim (rule L6); `before` -1 stands for the high watermark. Returns the offset that
     /// must be synced before it is stored.
     pub(crate) fn trim(
@@ -68,6 +78,10 @@ impl<T> Checkpoints<T> {
                     high_watermark,
                 },
             ));
+        }
+        if self.waiting.len() >= WAITING_TRIMS_MAX {
+            let cause = format!("{WAITING_TRIMS_MAX} trims wait for the disk");
+            return Err((ticket, TrimRefused::Storage { cause }));
         }
         self.waiting.push(Trim { before, ticket });
         self.is_wanted = true;
@@ -185,6 +199,22 @@ mod tests {
             recovery_point: Offset(recovery_point),
             log_start: Offset(log_start),
         }
+    }
+
+    #[test]
+    fn trims_do_not_pile_up_behind_a_disk_that_hangs() {
+        let mut checkpoints = Checkpoints::new();
+        for number in 0..WAITING_TRIMS_MAX {
+            checkpoints.trim(Offset(5), number, &marks()).unwrap();
+        }
+        checkpoints.make_room(|_| false);
+        let (ticket, why) = checkpoints.trim(Offset(5), 999, &marks()).unwrap_err();
+        assert!(matches!(why, TrimRefused::Storage { .. }));
+        assert_eq!(ticket, 999);
+        checkpoints.make_room(|number| number % 2 == 0);
+        assert!(checkpoints.trim(Offset(5), 999, &marks()).is_ok());
+        checkpoints.start(&marks()).unwrap();
+        assert_eq!(checkpoints.stored().1.len(), WAITING_TRIMS_MAX / 2 + 1);
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn after_a_crash_rounds_hold_one_batch() {
 #[test]
 fn a_degraded_log_refuses_appends_and_serves_reads() {
     let mut state = state();
-    state.health.refused("no space".into(), Probe::Write);
+    state.health.refused("no space".into(), Probe::Write, 1);
     let (_, why) = state.append(batch(None, 1), "a").unwrap_err();
     let cause = "no space".to_owned();
     assert_eq!(why, AppendRefused::Storage { cause });

@@ -10,6 +10,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -60,7 +61,20 @@ pub struct Disk {
 struct Inner {
     root: PathBuf,
     board: Arc<Board>,
+    refused: Arc<AtomicUsize>,
     engine: Engine,
+}
+
+/// Counts one of those whom a disk refuses to write, for as long as it is held.
+#[derive(Debug)]
+pub struct RefusedMark {
+    count: Arc<AtomicUsize>,
+}
+
+impl Drop for RefusedMark {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 enum Engine {
@@ -112,6 +126,7 @@ impl Disk {
             inner: Arc::new(Inner {
                 root,
                 board,
+                refused: Arc::default(),
                 engine,
             }),
         }
@@ -165,6 +180,19 @@ impl Disk {
     /// True while the directory is slow: every write goes through the pool then.
     pub fn is_slow(&self) -> bool {
         self.inner.board.is_slow()
+    }
+
+    /// Marks the caller as one whom this disk refuses to write.
+    pub fn mark_refused(&self) -> RefusedMark {
+        self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        RefusedMark {
+            count: self.inner.refused.clone(),
+        }
+    }
+
+    /// How many it refuses now: those who try again share the disk's time.
+    pub fn refused_count(&self) -> usize {
+        self.inner.refused.load(Ordering::Relaxed)
     }
 
     /// Since when the directory is slow.
