@@ -74,6 +74,8 @@ pub(crate) struct Open {
     /// When the disk is tried again.
     probe_timer: Option<(Timer, Instant)>,
     is_probe_hastened: bool,
+    /// A probe writes the doubtful tail again.
+    is_tail_tried: bool,
     /// Held while writes are refused.
     refused_mark: Option<RefusedMark>,
     sync_retry: Option<Timer>,
@@ -267,6 +269,12 @@ impl Partition {
 }
 
 impl Open {
+    /// True while the tail could not be written again and no probe is trying it: a sync would claim
+    /// what is not on the medium, or fail at once.
+    fn is_tail_refused(&self) -> bool {
+        self.log.is_tail_doubtful() && !self.is_tail_tried
+    }
+
     fn describe_into(&self, description: &mut PartitionDescription) {
         let marks = &self.state.marks;
         description.leader_epoch = self.state.leadership.epoch();

@@ -190,6 +190,60 @@ fn a_failed_sync_ends_the_instance_and_the_answer_is_that_nothing_is_known() {
 }
 
 #[test]
+fn what_a_failed_sync_left_is_written_again_before_it_counts_as_durable() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(1).await;
+        let rule = FaultRule::fail(dir(), &[Operation::SyncData], FaultClass::Io).times(1);
+        scene.fs.inject(rule);
+        assert_eq!(scene.append(plain(9, 1)).await, Err(AskError::Lost));
+        until_leading(&scene).await;
+        let seen = scene.read_all().await;
+        assert_eq!(seen.len(), 2, "what the page cache held is shown");
+        // The machine goes down: only what is on the medium stays.
+        scene.fs.crash(0);
+        scene.stop().await;
+        let scene = Scene::on(&stage, scene.fs.clone(), flushing(), 2);
+        until_leading(&scene).await;
+        assert_eq!(scene.read_all().await, seen);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_tail_that_cannot_be_synced_is_refused_more_and_frozen_until_it_can() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(1).await;
+        let syncing = FaultRule::fail(dir(), &[Operation::SyncData], FaultClass::Io);
+        let rule = scene.fs.inject(syncing);
+        assert_eq!(scene.append(plain(9, 1)).await, Err(AskError::Lost));
+        scene
+            .reach(|phase| matches!(phase, PartitionPhase::Degraded { .. }))
+            .await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(is_storage(&scene.append(plain(10, 1)).await));
+        assert_eq!(
+            scene.read_all().await.len(),
+            1,
+            "the unsynced record is not shown"
+        );
+        assert_eq!(
+            scene.event_count(EventKind::Faulted),
+            1,
+            "it does not crash again and again"
+        );
+        scene.fs.heal(rule);
+        until_leading(&scene).await;
+        assert_eq!(scene.read_all().await.len(), 2, "it was written again");
+        assert_eq!(scene.put(1).await, 2);
+        let counts = [EventKind::Degraded, EventKind::Healed].map(|kind| scene.event_count(kind));
+        assert_eq!(counts, [1, 1]);
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn a_failed_write_ends_the_instance() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, config());

@@ -2,7 +2,7 @@
 //! shown, and in which epoch some were lost. Compared with what the disk gives back, never used as
 //! state.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 
@@ -12,6 +12,7 @@ pub(crate) struct Continuity {
     shown_end: AtomicI64,
     shown_epoch: AtomicI32,
     lost_epoch: AtomicI32,
+    is_tail_doubtful: AtomicBool,
 }
 
 impl Continuity {
@@ -20,6 +21,7 @@ impl Continuity {
             shown_end: AtomicI64::new(-1),
             shown_epoch: AtomicI32::new(-1),
             lost_epoch: AtomicI32::new(-1),
+            is_tail_doubtful: AtomicBool::new(false),
         }
     }
 
@@ -42,6 +44,20 @@ impl Continuity {
         let lost = shown.max(leader_epoch.get());
         self.lost_epoch.fetch_max(lost, Ordering::Relaxed);
         LeaderEpoch(lost)
+    }
+
+    /// A sync has failed: what the page cache holds of the tail may be marked as written and is not.
+    pub(crate) fn doubt_tail(&self) {
+        self.is_tail_doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// The tail was written again and synced.
+    pub(crate) fn trust_tail(&self) {
+        self.is_tail_doubtful.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_tail_doubtful(&self) -> bool {
+        self.is_tail_doubtful.load(Ordering::Relaxed)
     }
 
     /// Greatest epoch in which shown records were lost; -1 for none.

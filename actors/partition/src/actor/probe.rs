@@ -71,6 +71,11 @@ impl Partition {
         match probe {
             Probe::Roll => self.roll(cx),
             Probe::Epoch => self.store_epoch_again(cx),
+            Probe::Sync => {
+                open.is_tail_tried = true;
+                open.state.marks.flush_due();
+                self.start_sync(cx);
+            }
             Probe::Write => {
                 let dir = self.spec.dir.clone();
                 let active = open.log.segments().last().map(|segment| segment.base);

@@ -14,7 +14,7 @@ use super::probe::PROBE_FILE;
 use super::{Open, Partition, idle, read};
 use crate::messages::PartitionFact;
 use crate::spec::{MarksSource, StoredMarks};
-use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, RecoveredParts};
+use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, Probe, RecoveredParts};
 
 tick! {
     /// The recovery takes longer than a restart should: who waits is told so.
@@ -23,7 +23,7 @@ tick! {
 
 own_message! {
     /// The pool has opened the log, or failed to.
-    RecoveryFinished(JobOutcome<Recovered>) => recovery_finished;
+    RecoveryFinished(JobOutcome<Opened>) => recovery_finished;
 }
 
 /// What the job that opens the log takes along.
@@ -34,7 +34,14 @@ struct Opening {
     config: LogConfig,
     producers: ProducerLimits,
     page_cache: PageCache,
+    is_tail_doubtful: bool,
     now_ms: i64,
+}
+
+/// The log, and why its tail could not be written again where a sync has failed before.
+pub(crate) struct Opened {
+    recovered: Recovered,
+    tail_refused: Option<LogFault>,
 }
 
 impl Partition {
@@ -54,6 +61,7 @@ impl Partition {
             } else {
                 PageCache::Kept
             },
+            is_tail_doubtful: self.continuity.is_tail_doubtful(),
             now_ms: self.now_ms(),
         };
         let hold = cx.hold_restart();
@@ -71,9 +79,12 @@ impl Partition {
         cx.release_data();
     }
 
-    fn recovery_finished(&mut self, outcome: JobOutcome<Recovered>, cx: &mut Context<Self>) {
-        let recovered = match outcome {
-            Ok(recovered) => recovered,
+    fn recovery_finished(&mut self, outcome: JobOutcome<Opened>, cx: &mut Context<Self>) {
+        let Opened {
+            recovered,
+            tail_refused,
+        } = match outcome {
+            Ok(opened) => opened,
             Err(fault) => return self.recovery_failed(&fault, cx),
         };
         let Recovered {
@@ -82,13 +93,20 @@ impl Partition {
             producers,
             report,
         } = recovered;
-        let marks = Marks::recovered(
+        if !log.is_tail_doubtful() {
+            self.continuity.trust_tail();
+        }
+        let mut marks = Marks::recovered(
             log.log_start(),
             log.log_end(),
             log.recovery_point(),
             report.scanned_bytes.saturating_sub(report.cut_bytes),
             self.config.log.flush_messages,
         );
+        if tail_refused.is_some() {
+            marks.freeze(self.continuity.shown_end());
+        }
+        let high_watermark = marks.high_watermark();
         let fingerprints = cx.past_crashes().iter().map(|crash| crash.fingerprint);
         let poison = Poison::from_crashes(fingerprints);
         let mut state = PartitionState::recovered(RecoveredParts {
@@ -140,23 +158,28 @@ impl Partition {
         } else if cx.incarnation().0 > 1 {
             cx.report(EventKind::Recovered, "");
         }
-        self.continuity.shown(log_end, state.leadership.epoch());
+        self.continuity
+            .shown(high_watermark, state.leadership.epoch());
         self.open = Some(Open {
             log,
             state,
             out: None,
-            announced: log_end,
+            announced: high_watermark,
             reads: read::PoolReads::default(),
             flush_timer: None,
             expiry_timer: None,
             file_use: idle::FileUse::new(&self.spec.id),
             probe_timer: None,
             is_probe_hastened: false,
+            is_tail_tried: false,
             refused_mark: None,
             sync_retry: None,
             is_suspect_told: false,
             are_snapshots_refused: false,
         });
+        if let Some(fault) = tail_refused {
+            self.degrade(fault.to_string(), Probe::Sync, cx);
+        }
         let ordered: Option<LeaderEpoch> = (self.spec.leadership)();
         self.wanted_epoch = self.wanted_epoch.max(ordered);
         self.take_leadership(cx);
@@ -183,7 +206,7 @@ impl Partition {
 }
 
 /// Opens the log with what the checkpoint files of its log directory say. Blocks.
-fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault> {
+fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Opened, LogFault> {
     let Opening {
         topic_id,
         dir,
@@ -191,6 +214,7 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault
         config,
         producers,
         page_cache,
+        is_tail_doubtful,
         now_ms,
     } = opening;
     let StoredMarks {
@@ -215,8 +239,18 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault
             now_ms,
         },
     )?;
+    let mut tail_refused = None;
+    if is_tail_doubtful {
+        recovered.log.doubt_tail();
+        match recovered.log.flush_job(now_ms).run(fs) {
+            Ok(flushed) => recovered.log.flushed(flushed),
+            // It opens for readers all the same.
+            Err(fault) => tail_refused = Some(fault),
+        }
+    }
     // With `flush.messages` nothing is shown that a crash of the machine can take back (rule V11).
-    if config.flush_messages < FLUSH_MESSAGES_NEVER
+    if tail_refused.is_none()
+        && config.flush_messages < FLUSH_MESSAGES_NEVER
         && recovered.log.recovery_point() < recovered.log.log_end()
     {
         let flushed = recovered.log.flush_job(now_ms).run(fs)?;
@@ -224,5 +258,8 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Recovered, LogFault
     }
     // Thousands of partitions may be opened that nobody uses for a while.
     recovered.log.release_files();
-    Ok(recovered)
+    Ok(Opened {
+        recovered,
+        tail_refused,
+    })
 }

@@ -57,6 +57,7 @@ impl Partition {
         let health = &mut open.state.health;
         let pause = health.refused(cause.clone(), probe, refused_count);
         open.is_probe_hastened = false;
+        open.is_tail_tried = false;
         self.probe_after(pause, cx);
         if is_news {
             cx.report(EventKind::Degraded, &cause);

@@ -83,7 +83,7 @@ impl Partition {
     /// end would not belong together.
     pub(crate) fn start_sync(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
-        if open.out.is_some() || open.sync_retry.is_some() {
+        if open.out.is_some() || open.sync_retry.is_some() || open.is_tail_refused() {
             return;
         }
         let Some(plan) = open.state.marks.start_sync() else {
@@ -115,6 +115,7 @@ impl Partition {
                     "the log is synced up to {} only",
                     flushed.end
                 );
+                let was_doubtful = open.log.is_tail_doubtful();
                 open.log.flushed(flushed);
                 open.state.marks.finish_sync(plan);
                 if plan.depth == SyncDepth::Checkpoint {
@@ -125,10 +126,23 @@ impl Partition {
                 // Before a read of the same wake-up can see it.
                 self.answer();
                 self.release_idle_files(cx);
+                if was_doubtful {
+                    self.continuity.trust_tail();
+                    self.heal(cx);
+                }
+            }
+            // Still written from nowhere but here: tried again with the next probe.
+            Err(fault) if open.log.is_tail_doubtful() => {
+                open.state.marks.abort_sync();
+                self.degrade(fault.to_string(), Probe::Sync, cx);
             }
             Err(fault) if is_refused_beside_log(&fault) => self.sync_refused(&fault, cx),
-            // Pages that were dirty may be dropped and marked clean: the handle is not used again.
-            Err(fault) => self.give_up(&fault, cx),
+            // Pages that were dirty may be dropped and marked clean: the handle is not used again, and
+            // the next instance writes what they hold once more.
+            Err(fault) => {
+                self.continuity.doubt_tail();
+                self.give_up(&fault, cx);
+            }
         }
     }
 

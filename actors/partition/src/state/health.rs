@@ -25,6 +25,8 @@ pub(crate) enum Probe {
     Roll,
     /// Storing the epoch of a leadership that was ordered.
     Epoch,
+    /// Writing a tail again whose sync has failed, and syncing it.
+    Sync,
 }
 
 /// Whether writes are accepted.

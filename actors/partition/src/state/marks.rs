@@ -77,6 +77,15 @@ impl Marks {
         }
     }
 
+    /// What lies past the recovery point is not on the medium and cannot be brought there now: with
+    /// `flush.messages` nothing is shown of it but what was shown before.
+    pub(crate) fn freeze(&mut self, shown_end: Offset) {
+        if self.flush_messages < FLUSH_MESSAGES_NEVER {
+            let shown = shown_end.max(self.synced).max(self.log_start);
+            self.high_watermark = shown.min(self.written);
+        }
+    }
+
     pub(crate) fn log_start(&self) -> Offset {
         self.log_start
     }
@@ -344,6 +353,24 @@ mod tests {
         let plan = marks.start_sync().unwrap();
         marks.finish_sync(plan);
         assert!(!marks.has_unsynced());
+    }
+
+    #[test]
+    fn a_frozen_tail_shows_what_was_shown_until_it_is_synced() {
+        let recovered = |flush_messages| {
+            Marks::recovered(Offset(0), Offset(10), Offset(4), 100, flush_messages)
+        };
+        let mut marks = recovered(FLUSH_MESSAGES_NEVER);
+        marks.freeze(Offset(7));
+        assert_eq!(marks.high_watermark(), Offset(10));
+        for (shown, expected) in [(7, 7), (-1, 4), (12, 10)] {
+            let mut marks = recovered(1);
+            marks.freeze(Offset(shown));
+            assert_eq!(marks.high_watermark(), Offset(expected));
+            let plan = marks.start_sync().unwrap();
+            marks.finish_sync(plan);
+            assert_eq!(marks.high_watermark(), Offset(10));
+        }
     }
 
     #[test]

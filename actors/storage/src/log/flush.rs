@@ -10,6 +10,7 @@ use super::fault::LogFault;
 use super::open_files::SegmentHandles;
 use super::replace::replace_file;
 use super::reserve::Reserve;
+use super::rewrite::Rewrite;
 use super::{Busy, Log};
 use crate::epochs::{EPOCH_FILE, EpochCache};
 use crate::file_system::FileSystem;
@@ -27,6 +28,7 @@ pub struct FlushJob {
     /// Entries that wait, to be written and synced with the indexes; `None` syncs records alone.
     entries: Option<PendingEntries>,
     snapshot: Option<Snapshot>,
+    rewrite: Option<Rewrite>,
 }
 
 /// A producer snapshot to write.
@@ -62,8 +64,12 @@ impl FlushJob {
             active,
             entries,
             snapshot,
+            rewrite,
         } = self;
         let has_indexes = entries.is_some();
+        if let Some(rewrite) = rewrite {
+            rewrite.run(fs, &dir)?;
+        }
         for (base, mut handles) in dirty {
             let synced = match &entries {
                 None => handles.sync_records(fs, &dir, base),
@@ -172,6 +178,7 @@ impl Log {
             active: self.active.base,
             entries: None,
             snapshot: None,
+            rewrite: self.rewrite(),
         }
     }
 
@@ -186,6 +193,7 @@ impl Log {
             active: self.active.base,
             entries: Some(self.active.index.pending()),
             snapshot: None,
+            rewrite: self.rewrite(),
         }
     }
 
@@ -213,6 +221,8 @@ impl Log {
             self.log_end
         );
         self.synced_end = self.synced_end.max(end);
+        // What was to be written again was, with its indexes, whatever this flush was for.
+        self.is_tail_doubtful = false;
         if !has_indexes {
             return;
         }

@@ -12,6 +12,7 @@ mod open_files;
 mod read;
 mod replace;
 mod reserve;
+mod rewrite;
 mod roll;
 mod segment;
 mod shorten;
@@ -76,6 +77,7 @@ pub struct Log {
     flushed_ms: i64,
     /// Offset of the newest producer snapshot on disk.
     snapshot: Option<Offset>,
+    is_tail_doubtful: bool,
 }
 
 /// What keeps appends waiting.
@@ -156,6 +158,7 @@ impl Log {
             unflushed_bytes: parts.unflushed_bytes,
             flushed_ms: open.now_ms,
             snapshot: parts.snapshot,
+            is_tail_doubtful: false,
         }
     }
 
