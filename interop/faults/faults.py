@@ -1,21 +1,25 @@
 """The faults, one function a row: lay it under load, watch victim and neighbours, cure it, check every record."""
 
-import contextlib
 import dataclasses
 import time
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from load import Load, probe_write, read_all, read_some
+from load import Load, Prober, read_all, read_some
 from node import Node, flip
 
 TOPIC = "stage"
 PARTITIONS = range(8)
 VICTIM = 3
-WARM_S = 1.5
-BEFORE_S = 3.0
+WARM_S = 2.0
+# The spans before and under a fault: long enough for thousands of samples behind a p99.
+SPAN_S = 15.0
+KILL_SPAN_S = 3.0
 HEAL_S = 30
 SEGMENT_BYTES = 1 << 20
+# How much the p99 of the neighbours may grow, and a difference below which it is the clock's.
+P99_RATIO_MAX = 1.2
+P99_NOISE_MS = 0.3
 
 
 @dataclasses.dataclass
@@ -48,23 +52,33 @@ def leader_of(node, partition):
     return admin.list_topics(TOPIC, 5).topics[TOPIC].partitions[partition].leader
 
 
-def warm(load):
-    """Lets the load run evenly; the span before the fault is what the one during it is held against."""
-    time.sleep(WARM_S)
-    since = time.monotonic()
-    time.sleep(BEFORE_S)
-    return since
+@dataclasses.dataclass
+class Span:
+    """A stretch of the load, and what a reader of the victim got in its middle."""
+
+    since: float
+    until: float
+    got: int = 0
+    error: str | None = None
+
+    @property
+    def reads(self):
+        return f"served ({self.got})" if self.got and not self.error else f"{self.error or 'nothing'}"
 
 
-def first_refusal(node, partition, deadline_s):
-    """Seconds until a record without retries is refused, and with what."""
-    began = time.monotonic()
-    while time.monotonic() < began + deadline_s:
-        answer = probe_write(node.bootstrap, TOPIC, partition)
-        if answer is not None:
-            return time.monotonic() - began, answer
-        time.sleep(0.1)
-    return None, None
+def span(node, prober, victim, seconds, since=None):
+    """One stretch of load, probes and reads, the same before a fault and under it."""
+    since = since or time.monotonic()
+    prober.run(since + seconds / 2)
+    got, error = read_some(node.bootstrap, TOPIC, victim, deadline_s=3)
+    prober.run(since + seconds)
+    return Span(since, time.monotonic(), got, error)
+
+
+def compare(row, load, neighbours, before, during):
+    """The neighbours under the fault against the neighbours before it."""
+    row.before = load.seen(neighbours, before.since, before.until)
+    row.during = load.seen(neighbours, during.since, during.until)
 
 
 def story_of(node, row, actor, since_seq):
@@ -99,6 +113,9 @@ def neighbours_unhurt(row):
     row.expect(not row.during["errors"], f"neighbours saw {row.during['errors'][:3]}")
     row.expect(row.during["stall_ms"] < 100, f"the producer's buffer was full for {row.during['stall_ms']:.0f} ms")
     row.expect(row.during["gap_ms"] < 1000, f"neighbours waited {row.during['gap_ms']:.0f} ms for an acknowledgement")
+    before, during = row.before["p99_ms"], row.during["p99_ms"]
+    allowed = max(before * P99_RATIO_MAX, before + P99_NOISE_MS)
+    row.expect(during <= allowed, f"the neighbours' p99 went from {before:.2f} to {during:.2f} ms")
 
 
 def restarts_elsewhere(node, row, victims, since_seq):
@@ -109,39 +126,42 @@ def restarts_elsewhere(node, row, victims, since_seq):
             row.broken.append(f"{actor} reported {event.get('kind')}: {event.get('cause')}")
 
 
-def directory(binary, hold_s=8, settings=(), name="directory immutable", load_settings=None):
+def directory(binary, hold_s=SPAN_S, settings=(), name="directory immutable", is_offered=True):
     """One partition's directory takes no new file: its next roll fails, and nothing else does."""
     row = Row(name if binary else f"{name} (Kafka 4.3)")
     neighbours = [p for p in PARTITIONS if p != VICTIM]
     with Node(binary, settings) as node:
         create_topic(node)
-        with Load(node.bootstrap, TOPIC, PARTITIONS, **(load_settings or {})) as load:
-            since = warm(load)
-            row.before = load.seen(neighbours, since, time.monotonic())
+        with Load(node.bootstrap, TOPIC, PARTITIONS) as load:
+            prober = Prober(node.bootstrap, TOPIC, VICTIM)
+            time.sleep(WARM_S)
+            before = span(node, prober, VICTIM, hold_s)
             seq = last_seq(node)
             with node.immutable(node.partition_directory(TOPIC, VICTIM)) as cure:
                 laid = time.monotonic()
                 if binary is None:
+                    row.before = load.seen(neighbours, before.since, before.until)
                     return kafka_dies(node, row, load, neighbours, laid)
-                after, answer = first_refusal(node, VICTIM, hold_s)
-                got, error = read_some(node.bootstrap, TOPIC, VICTIM)
-                time.sleep(max(0, laid + hold_s - time.monotonic()))
+                during = span(node, prober, VICTIM, hold_s, laid)
                 written_s = load.last_ack(VICTIM) - laid
                 leader = leader_of(node, VICTIM)
                 cured = time.monotonic()
-                row.during = load.seen(neighbours, laid, cured)
                 cure()
             healed = load.first_ack_after(cured, VICTIM, HEAL_S)
-            row.victim = f"wrote {written_s:.1f} s on, then {answer}"
-            row.reads = f"served ({got})" if got and not error else f"{error or 'nothing'}"
+            compare(row, load, neighbours, before, during)
+            after, answers = prober.refused_after(laid)
+            row.victim = f"wrote {written_s:.1f} s on, then {', '.join(answers) or 'nothing was refused'}"
+            row.reads = during.reads
             row.recovery = f"{healed:.2f} s" if healed else f"not within {HEAL_S} s"
-            row.expect(answer in ("KAFKA_STORAGE_ERROR", "LEADER_NOT_AVAILABLE"), f"the victim answered {answer}")
-            row.expect(got and not error, f"the victim's reads: {error}")
+            refused = set(answers) <= {"KAFKA_STORAGE_ERROR", "LEADER_NOT_AVAILABLE", "MSG_TIMED_OUT"}
+            row.expect(answers and refused, f"the victim answered {answers}")
+            row.expect(during.got and not during.error, f"the victim's reads: {during.error}")
             row.expect(healed, "the victim did not heal")
-            row.notes.append(f"leader in the metadata after {hold_s} s: {leader}")
+            row.notes.append(f"leader in the metadata after {hold_s:.0f} s: {leader}")
             row.notes.append(f"first refusal seen after {after or 0:.1f} s; longest wait for the buffer {row.during['stall_ms']:.0f} ms")
-            if settings:
+            if not is_offered:
                 row.expect(leader == -1, f"leader {leader} was offered for a partition that refuses writes")
+                row.victim += f"; leader {leader} offered"
             story_of(node, row, f"/replicas/{TOPIC}-{VICTIM}", seq)
             restarts_elsewhere(node, row, [f"/replicas/{TOPIC}-{VICTIM}"], seq)
             neighbours_unhurt(row)
@@ -167,60 +187,13 @@ def kafka_dies(node, row, load, neighbours, laid):
 
 def degraded_for_long(binary):
     """Refusing outlasts `kabuki.degraded.leader.ms`: leader -1 is offered, so that clients choose another partition."""
-    return directory(binary, 12, ["kabuki.degraded.leader.ms=3000"], "immutable, leader -1 after 3 s")
+    settings = ["kabuki.degraded.leader.ms=3000"]
+    return directory(binary, 12, settings, "immutable, leader -1 after 3 s", is_offered=False)
 
 
-def disk(binary, name, lay, hold_s, producers=2):
-    """A fault of one log directory; neighbours are the partitions of the other."""
-    row = Row(name)
-    with Node(binary, directories=2, loop_mib=512) as node:
-        create_topic(node)
-        broken = node.directories[-1]
-        victims = [p for p in PARTITIONS if node.partition_directory(TOPIC, p).parent == broken]
-        neighbours = [p for p in PARTITIONS if p not in victims]
-        row.expect(victims and neighbours, f"all partitions lie in one directory: {victims}")
-        # A producer for each directory: answers of one connection come in order, so requests to a
-        # disk that hangs would hold up what is behind them, whatever the broker does.
-        groups = [victims, neighbours] if producers == 2 else [[*victims, *neighbours]]
-        with contextlib.ExitStack() as stack:
-            loads = [stack.enter_context(Load(node.bootstrap, TOPIC, group)) for group in groups]
-            hurt, load = loads[0], loads[-1]
-            since = warm(load)
-            row.before = load.seen(neighbours, since, time.monotonic())
-            seq = last_seq(node)
-            laid = time.monotonic()
-            with lay(node, broken) as cure:
-                after, answer = first_refusal(node, victims[0], hold_s)
-                got, error = read_some(node.bootstrap, TOPIC, victims[0])
-                time.sleep(max(0, laid + hold_s - time.monotonic()))
-                cured = time.monotonic()
-                row.during = load.seen(neighbours, laid, cured)
-                cure()
-            healed = [hurt.first_ack_after(cured, victim, HEAL_S) for victim in victims]
-            row.victim = f"{len(victims)} partitions: {answer} after {after or 0:.1f} s"
-            row.reads = f"served ({got})" if got and not error else f"{error or 'nothing'}"
-            row.recovery = f"{max(healed):.2f} s" if all(healed) else f"not within {HEAL_S} s"
-            row.expect(all(healed), f"not all victims healed: {healed}")
-            story_of(node, row, f"/replicas/{TOPIC}-{victims[0]}", seq)
-            story_of(node, row, "/replicas/dirs/1", seq)
-            if producers == 2:
-                neighbours_unhurt(row)
-            for each in loads:
-                finish(node, row, each)
-    return row
-
-
-def disk_full(binary):
-    return disk(binary, "disk full", Node.filled, 6)
-
-
-def frozen(binary):
-    return disk(binary, "file system frozen", Node.frozen, 8)
-
-
-def frozen_one_producer(binary):
-    """The same with one producer for both directories: shows what the order of answers on a connection costs."""
-    return disk(binary, "frozen, one producer", Node.frozen, 8, producers=1)
+def degraded_by_default(binary):
+    """The same with the time that a node has by itself, 30 s."""
+    return directory(binary, 40, (), "immutable, leader -1 by default", is_offered=False)
 
 
 def panic(binary):
@@ -230,20 +203,19 @@ def panic(binary):
     with Node(binary) as node:
         create_topic(node)
         with Load(node.bootstrap, TOPIC, PARTITIONS) as load:
-            since = warm(load)
-            row.before = load.seen(neighbours, since, time.monotonic())
+            prober = Prober(node.bootstrap, TOPIC, VICTIM)
+            time.sleep(WARM_S)
+            before = span(node, prober, VICTIM, SPAN_S)
             seq, laid, waits = last_seq(node), time.monotonic(), []
             for _ in range(4):
                 node.crash(f"/replicas/{TOPIC}-{VICTIM}")
-                crashed = time.monotonic()
-                waits.append(load.first_ack_after(crashed, VICTIM, HEAL_S))
-                time.sleep(0.7)
-            until = time.monotonic()
-            row.during = load.seen(neighbours, laid, until)
-            victim = load.seen([VICTIM], laid, until)
-            got, error = read_some(node.bootstrap, TOPIC, VICTIM)
+                waits.append(load.first_ack_after(time.monotonic(), VICTIM, HEAL_S))
+                prober.run(time.monotonic() + 0.7)
+            during = span(node, prober, VICTIM, SPAN_S, laid)
+            compare(row, load, neighbours, before, during)
+            victim = load.seen([VICTIM], during.since, during.until)
             row.victim = f"longest gap {victim['gap_ms']:.0f} ms, {len(victim['errors'])} errors"
-            row.reads = f"served ({got})" if got and not error else f"{error or 'nothing'}"
+            row.reads = during.reads
             row.recovery = f"{victim['gap_ms'] / 1000:.2f} s"
             row.expect(all(waits), f"not back after a panic: {waits}")
             story_of(node, row, f"/replicas/{TOPIC}-{VICTIM}", seq)
@@ -260,22 +232,24 @@ def sealed_segment(binary):
     with Node(binary) as node:
         create_topic(node)
         with Load(node.bootstrap, TOPIC, PARTITIONS) as load:
-            since = warm(load)
-            row.before = load.seen(neighbours, since, time.monotonic())
+            prober = Prober(node.bootstrap, TOPIC, VICTIM)
+            time.sleep(WARM_S)
+            before = span(node, prober, VICTIM, SPAN_S)
             seq, laid = last_seq(node), time.monotonic()
             segments = sorted(node.partition_directory(TOPIC, VICTIM).glob("*.log"))
             bad, good = segments[1], segments[2]
             flip(bad, 0)
             got_bad, error_bad = read_some(node.bootstrap, TOPIC, VICTIM, int(bad.stem), deadline_s=3)
             got, error = read_some(node.bootstrap, TOPIC, VICTIM, int(good.stem))
-            answer = probe_write(node.bootstrap, TOPIC, VICTIM)
-            time.sleep(2)
-            row.during = load.seen(neighbours, laid, time.monotonic())
-            victim = load.seen([VICTIM], laid, time.monotonic())
-            row.victim = f"writes {answer or 'taken'}, gap {victim['gap_ms']:.0f} ms"
+            during = span(node, prober, VICTIM, SPAN_S, laid)
+            compare(row, load, neighbours, before, during)
+            _, answers = prober.refused_after(laid)
+            victim = load.seen([VICTIM], during.since, during.until)
+            row.victim = f"writes {', '.join(answers) or 'taken'}, gap {victim['gap_ms']:.0f} ms"
             row.reads = f"at it {error_bad or got_bad}; past it {error or f'served ({got})'}"
             row.recovery = "-"
             row.expect(node.is_alive(), "the node died")
+            row.expect(not answers, f"writes were refused with {answers}")
             row.expect(got and not error, f"reads past the bad segment: {error or 'nothing'}")
             row.expect(not got_bad, "a corrupt batch was read as a good one")
             row.expect(error_bad, "a reader of the corrupt batch was told nothing")
@@ -298,7 +272,7 @@ def corrupt_tail(binary):
     with Node(binary) as node:
         create_topic(node)
         with Load(node.bootstrap, TOPIC, PARTITIONS) as load:
-            time.sleep(WARM_S + BEFORE_S)
+            time.sleep(WARM_S + KILL_SPAN_S)
         sent = dict(load.sent)
         node.kill()
         newest = sorted(node.partition_directory(TOPIC, VICTIM).glob("*.log"))[-1]
@@ -329,7 +303,9 @@ def killed(binary):
     with Node(binary) as node:
         create_topic(node)
         with Load(node.bootstrap, TOPIC, PARTITIONS) as load:
-            since = warm(load)
+            time.sleep(WARM_S)
+            since = time.monotonic()
+            time.sleep(KILL_SPAN_S)
             row.before = load.seen(PARTITIONS, since, time.monotonic())
             laid = time.monotonic()
             node.kill()
@@ -344,16 +320,3 @@ def killed(binary):
             row.expect(all(back), f"not all partitions came back: {back}")
             finish(node, row, load)
     return row
-
-
-FAULTS = {
-    "directory": directory,
-    "degraded": degraded_for_long,
-    "full": disk_full,
-    "frozen": frozen,
-    "frozen-shared": frozen_one_producer,
-    "sealed": sealed_segment,
-    "tail": corrupt_tail,
-    "panic": panic,
-    "kill": killed,
-}

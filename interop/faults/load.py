@@ -9,9 +9,11 @@ import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-VALUE_BYTES = 4096
-# 1.2 MB/s a partition: a segment of 1 MiB rolls about once a second.
+VALUE_BYTES = 1024
+# 0.3 MB/s a partition: a segment of 1 MiB rolls every three to four seconds.
 RECORDS_PER_SECOND = 300
+# What is refused for 50 s in four of eight partitions fits; what is refused for longer shows as a stall.
+BUFFER_KBYTES = 64 * 1024
 FLUSH_S = 40
 READ_S = 40
 
@@ -32,11 +34,10 @@ class Load:
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "linger.ms": 1,
-            "retry.backoff.ms": 5,
-            "retry.backoff.max.ms": 100,
+            "retry.backoff.max.ms": 250,
             "reconnect.backoff.ms": 10,
             "reconnect.backoff.max.ms": 100,
-            "queue.buffering.max.kbytes": 32 * 1024,
+            "queue.buffering.max.kbytes": BUFFER_KBYTES,
             "topic.metadata.refresh.interval.ms": 1000,
             "log_level": 2,
             "error_cb": lambda error: self.pid_errors.append((time.monotonic(), error.name())),
@@ -118,40 +119,69 @@ class Load:
     def seen(self, partitions, since, until):
         """Errors, longest time without an acknowledgement and p99 of some partitions in a span of time."""
         latencies, gap = [], 0.0
-        for partition in partitions:
-            last = since
-            for at, where, latency in list(self.acks):
-                if where == partition and since <= at <= until:
-                    gap = max(gap, at - last)
-                    last = at
-                    latencies.append(latency)
-            gap = max(gap, until - last)
+        last = dict.fromkeys(partitions, since)
+        for at, where, latency in list(self.acks):
+            if where in last and since <= at <= until:
+                gap = max(gap, at - last[where])
+                last[where] = at
+                latencies.append(latency)
+        gap = max(gap, *(until - at for at in last.values()))
         latencies.sort()
         return {
-            "errors": [name for at, where, name in self.errors if where in partitions and since <= at <= until],
+            "errors": [name for at, where, name in list(self.errors) if where in last and since <= at <= until],
             "gap_ms": gap * 1000,
+            "samples": len(latencies),
             "p99_ms": latencies[int(len(latencies) * 0.99)] if latencies else None,
             "stall_ms": max((ms for at, ms in self.stalls if since <= at <= until), default=0.0),
         }
 
 
-def probe_write(bootstrap, topic, partition, deadline_s=3):
-    """The answer to one record that is not retried: None, or the error with its name and whether to try again."""
-    answers = []
-    producer = Producer(
-        {
+class Prober:
+    """Writes single records that nobody retries to one partition, and keeps what they were answered."""
+
+    def __init__(self, bootstrap, topic, partition, wait_s=3):
+        self.topic, self.partition = topic, partition
+        self.answers = []  # (time sent, time answered, None or the name of the error, retriable)
+        settings = {
             "bootstrap.servers": bootstrap,
             "retries": 0,
-            "message.timeout.ms": int(deadline_s * 1000),
+            "linger.ms": 0,
+            "message.timeout.ms": wait_s * 1000,
+            "topic.metadata.refresh.interval.ms": 1000,
             "log_level": 2,
         }
-    )
-    producer.produce(topic, b"probe", partition=partition, on_delivery=lambda error, _: answers.append(error))
-    producer.flush(deadline_s + 1)
-    if not answers:
-        return "no answer"
-    error = answers[0]
-    return None if error is None else error.name().lstrip("_")
+        self.producer = Producer(settings)
+
+    def probe(self):
+        sent = time.monotonic()
+
+        def answered(error, _):
+            name = None if error is None else error.name().lstrip("_")
+            self.answers.append((sent, time.monotonic(), name, error is None or error.retriable()))
+
+        self.producer.produce(self.topic, b"probe", partition=self.partition, on_delivery=answered)
+        self.producer.poll(0)
+
+    def run(self, until, pause_s=0.25):
+        """Probes at an even pace, before a fault as under it: it is part of the load."""
+        while time.monotonic() < until:
+            self.probe()
+            end = min(until, time.monotonic() + pause_s)
+            while (left := end - time.monotonic()) > 0:
+                self.producer.poll(left)
+
+    def refused_after(self, moment):
+        """Of the probes sent after `moment`: seconds until the first refusal, and all names of refusals."""
+        self.producer.flush(4)
+        refused = [(at, name) for sent, at, name, _ in self.answers if sent >= moment and name]
+        if not refused:
+            return None, []
+        return min(at for at, _ in refused) - moment, sorted({name for _, name in refused})
+
+    def longest_ms(self, since, until):
+        """Longest time that a probe sent in the span waited for its answer, whatever it was."""
+        waits = [at - sent for sent, at, _, _ in self.answers if since <= sent <= until]
+        return max(waits, default=0.0) * 1000
 
 
 def read_some(bootstrap, topic, partition, offset=0, count=50, deadline_s=5):

@@ -10,33 +10,24 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from broker import Broker, start_kafka  # noqa: E402
-
-COMMAND_S = 20
-KEEP_OUTPUT = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-
-
-def command(*words, check=True):
-    done = subprocess.run([str(word) for word in words], timeout=COMMAND_S, **KEEP_OUTPUT)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, words))}: {done.stdout.strip()}")
-    return done.stdout
+from command import COMMAND_S, command  # noqa: E402
 
 
 class Node:
     """A broker with one or more data directories; leaves nothing behind when it is closed."""
 
-    def __init__(self, binary, settings=(), directories=1, loop_mib=0):
+    def __init__(self, binary, settings=(), directories=1, volume=None):
         self.binary = binary
         self.settings = list(settings)
         self.cures = contextlib.ExitStack()
         self.broker = Broker("kabuki") if binary else None
         self.directories = []
+        self.volume = volume
         if binary is not None:
             self.cures.callback(self._remove)
         try:
@@ -47,8 +38,9 @@ class Node:
                 self.cures.callback(self._end)
                 return
             self.directories = [self.broker.home / f"data-{number}" for number in range(directories)]
-            if loop_mib:
-                self._mount(self.directories[-1], loop_mib)
+            if volume:
+                self.cures.callback(volume.remove)
+                volume.mount(self.broker.home, self.directories[-1])
             self.cures.callback(self._end)
             self.start()
         except BaseException:
@@ -91,14 +83,6 @@ class Node:
         if os.environ.get("INTEROP_KEEP") != "1":
             shutil.rmtree(self.broker.home, ignore_errors=True)
 
-    def _mount(self, directory, mib):
-        image = self.broker.home / "loop.ext4"
-        directory.mkdir(parents=True)
-        command("truncate", "-s", f"{mib}M", image)
-        command("mkfs.ext4", "-q", "-F", "-m", "0", image)
-        self.cures.callback(command, "umount", "-l", directory, check=False)
-        command("mount", "-o", "loop", image, directory)
-
     def partition_directory(self, topic, partition):
         for directory in self.directories:
             path = directory / f"{topic}-{partition}"
@@ -132,6 +116,20 @@ class Node:
         fill = ["sh", "-c", f"dd if=/dev/zero of={ballast} bs=1M 2>/dev/null; dd if=/dev/zero of={ballast}.rest bs=4k 2>/dev/null; true"]
         with self._until_cured(fill, ["rm", "-f", ballast, f"{ballast}.rest"]) as cure:
             yield cure
+
+    @contextlib.contextmanager
+    def failing(self, _):
+        """Every write to the medium fails with EIO."""
+        with self._until_cured(self.volume.limit_command(True), self.volume.limit_command(False)) as cure:
+            yield cure
+
+    @contextlib.contextmanager
+    def unreadable(self, file):
+        """Reading a stretch of one file fails with EIO."""
+        with contextlib.ExitStack() as pending:
+            self.cures.push(pending.__exit__)
+            pending.callback(self.volume.damage(file))
+            yield pending.close
 
     @contextlib.contextmanager
     def _until_cured(self, fault, cure):

@@ -9,7 +9,23 @@ import sys
 import time
 import traceback
 
-from faults import FAULTS, directory
+import disks
+import faults
+
+FAULTS = {
+    "directory": faults.directory,
+    "degraded": faults.degraded_for_long,
+    "default": faults.degraded_by_default,
+    "full": disks.full,
+    "frozen": disks.frozen,
+    "frozen-java": disks.frozen_java,
+    "eio": disks.io_error,
+    "unreadable": disks.unreadable,
+    "sealed": faults.sealed_segment,
+    "tail": faults.corrupt_tail,
+    "panic": faults.panic,
+    "kill": faults.killed,
+}
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -19,7 +35,7 @@ def interrupt(*_):
 
 
 def print_table(rows):
-    heads = ["fault", "victim", "reads", "neighbours: errors", "gap before > during", "p99 before > during", "recovery"]
+    heads = ["fault", "victim", "reads", "neighbours: errors", "gap before > during", "p99 before > during", "records", "recovery"]
     cells = [heads]
     for row in rows:
         before, during = row.before, row.during
@@ -30,7 +46,8 @@ def print_table(rows):
                 row.reads,
                 ", ".join(sorted(set(during["errors"]))) or "none" if during else "-",
                 f"{before['gap_ms']:.0f} > {during['gap_ms']:.0f} ms" if during else "-",
-                f"{number(before['p99_ms'])} > {number(during['p99_ms'])} ms" if during else "-",
+                ratio(before["p99_ms"], during["p99_ms"]) if during else "-",
+                f"{before['samples']}, {during['samples']}" if during else "-",
                 row.recovery,
             ]
         )
@@ -42,8 +59,10 @@ def print_table(rows):
             print(f"{row.fault}: {note}")
 
 
-def number(value):
-    return "-" if value is None else f"{value:.1f}"
+def ratio(before, during):
+    if before is None or during is None:
+        return "-"
+    return f"{before:.2f} > {during:.2f} ms (x{during / before:.2f})"
 
 
 def main():
@@ -56,7 +75,7 @@ def main():
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, interrupt)
 
-    todo = {"directory": directory} if arguments.kafka else FAULTS
+    todo = {"directory": faults.directory} if arguments.kafka else FAULTS
     rows, failed = [], []
     for name, lay in todo.items():
         if arguments.fault and name not in arguments.fault:
