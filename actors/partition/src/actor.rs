@@ -1,5 +1,5 @@
-//! The shell of a partition: opens the log, performs what the state decides, answers. One write,
-//! roll or epoch is under way at a time; reads, syncs and trims go on beside it.
+//! The shell of a partition: opens the log, performs what the state decides, answers. One write
+//! or roll is under way at a time; reads, syncs and trims go on beside it.
 
 mod append;
 mod continuity;
@@ -47,7 +47,7 @@ pub struct Partition {
     continuity: Arc<Continuity>,
     /// `None` until the log is recovered.
     open: Option<Open>,
-    /// Epoch to lead in as soon as it can be stored.
+    /// Epoch to lead in as soon as the log is open and no write is out.
     wanted_epoch: Option<LeaderEpoch>,
     lead_ports: Vec<(LeaderEpoch, LeadPort)>,
     await_ports: Vec<lead::AwaitPort>,
@@ -88,7 +88,6 @@ pub(crate) struct Open {
 pub(crate) enum Out {
     Write,
     Roll,
-    Epoch,
     Close,
 }
 

@@ -11,7 +11,7 @@
 //! | [`WatchPartition`], [`UnwatchPartition`] | query | session | when there is more to read |
 //! | [`FindOffset`], [`FindEpochEnd`] | query | session | at once, or after a search |
 //! | [`TrimLog`] | command | session, retention | when the log start is durable |
-//! | [`BecomeLeader`], [`ResignLeadership`] | command | keeper | when the epoch is durable |
+//! | [`BecomeLeader`], [`ResignLeadership`] | command | keeper | when it leads, or no longer does |
 //! | [`AwaitLeadership`] | query | session | when it leads |
 //! | [`ReconfigureLog`], [`DescribePartition`] | command, query | keeper | at once |
 //! | [`StopPartition`] | command | keeper | when the files are closed or renamed |
@@ -20,17 +20,17 @@
 //! # Restart
 //! All is rebuilt from the partition's directory: the log from its last recovery point (at most
 //! 64 MiB are scanned), producers from their newest snapshot and the batches after it, epochs from
-//! their file; leadership and configuration are asked of the keeper's sources. Lost are watchers and
-//! pool reads. Callers see: what was in hand is `Lost` (an append may be written), what was queued
-//! waits for the next instance. A producer that resends gets the original offset. The log is not
-//! opened while a write of the old instance is still out.
+//! their file and the batches past the recovery point; leadership and configuration are asked of the
+//! keeper's sources. Lost are watchers and pool reads. Callers see: what was in hand is `Lost` (an
+//! append may be written), what was queued waits for the next instance. A producer that resends gets
+//! the original offset. The log is not opened while a write of the old instance is still out.
 //!
 //! # Invariants
 //! 1. An offset is given once: what was shown is never replaced in the same leader epoch.
 //! 2. log start <= high watermark <= log end; none of them falls in an incarnation.
 //! 3. A refusal means that no byte of the batch is in the log.
 //! 4. With `flush.messages` neither an answer nor a reader sees what is not on the medium.
-//! 5. Nothing is served in a leader epoch before the epoch file holds it.
+//! 5. A recovery point is stored only when the epoch file holds the epochs of all records below it.
 //! 6. A directory that is missing or empty is never filled again.
 //! 7. A batch that crashed two incarnations is refused without being looked at.
 //!

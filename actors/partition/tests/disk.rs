@@ -137,22 +137,47 @@ fn an_immutable_directory_degrades_at_the_next_roll_and_heals_by_itself() {
 }
 
 #[test]
-fn an_epoch_that_cannot_be_stored_is_not_served_until_it_can() {
+fn an_epoch_that_cannot_be_stored_is_served_and_keeps_the_recovery_point_behind_it() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(1).await;
+        scene.trim(1).await.unwrap();
+        let rule = FaultRule::fail(dir(), Operation::ENTRY_CHANGES, FaultClass::Denied);
+        let rule = scene.fs.inject(rule);
+        scene.lead(2).await.unwrap();
+        assert_eq!(scene.put(1).await, 1);
+        let refused = scene.trim(2).await;
+        assert!(matches!(refused, Err(TrimRefused::Storage { .. })));
+        assert_eq!(scene.stored_recovery_point(), 1);
+        assert_eq!(scene.put(1).await, 2, "writes go on");
+
+        scene.fs.heal(rule);
+        scene.trim(2).await.unwrap();
+        assert_eq!(scene.stored_recovery_point(), 3);
+        assert_eq!(scene.event_count(EventKind::Degraded), 0);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_stop_whose_epochs_cannot_be_stored_is_not_a_clean_one() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, config());
         scene.put(1).await;
-        let rule = FaultRule::fail(dir(), Operation::ENTRY_CHANGES, FaultClass::Denied);
-        let rule = scene.fs.inject(rule);
-        let refused = scene.lead(2).await;
-        assert!(matches!(refused, Err(BecomeLeaderRefused::Storage { .. })));
-        scene.fs.heal(rule);
-        until_leading(&scene).await;
-        assert_eq!(
-            scene.describe().await.leader_epoch.get(),
-            2,
-            "it was taken without an order"
+        let replacing = &[Operation::Rename];
+        let rule = FaultRule::fail(
+            dir().join("leader-epoch-checkpoint.tmp"),
+            replacing,
+            FaultClass::Io,
         );
-        assert_eq!(scene.put(1).await, 1);
+        scene.fs.inject(rule);
+        let stop = |reply| StopPartition {
+            delete: false,
+            reply,
+        };
+        let stopped = scene.partition.ask_with(DEADLINE, stop).await.unwrap();
+        assert!(matches!(stopped, Err(StopRefused::Storage { .. })));
+        assert_eq!(scene.stored_recovery_point(), 0);
         scene.stop().await;
     });
 }

@@ -282,21 +282,6 @@ fn appends_wait_for_the_epoch_of_a_fresh_start() {
 }
 
 #[test]
-fn an_epoch_is_in_its_file_before_it_is_served() {
-    testing::run(|stage| async move {
-        let scene = Scene::new(&stage, config());
-        scene.put(3).await;
-        scene.lead(5).await.unwrap();
-        // Nothing was appended in epoch 5: only the file knows of it.
-        scene.fs.crash(1);
-        let file = dir().join("leader-epoch-checkpoint");
-        let text = String::from_utf8(scene.fs.read_whole(&file, 1024).unwrap()).unwrap();
-        assert_eq!(text, "0\n2\n1 0\n5 3\n");
-        scene.stop().await;
-    });
-}
-
-#[test]
 fn a_clean_stop_leaves_nothing_to_scan() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, flushing());

@@ -42,6 +42,16 @@ struct Recovery<'a> {
     open: &'a OpenLog,
     report: RecoveryReport,
     epochs: EpochCache,
+    /// Where the scan began, in the first segment that was scanned.
+    scan_start: Option<Offset>,
+}
+
+/// The epoch file as it was found.
+#[derive(Debug, Clone, Copy)]
+struct EpochFile {
+    is_usable: bool,
+    /// Start of its newest epoch.
+    latest_start: Option<Offset>,
 }
 
 /// Opens the log in the directory that `open` names.
@@ -64,6 +74,7 @@ pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, L
         open: &open,
         report,
         epochs: EpochCache::default(),
+        scan_start: None,
     };
     recovery.drop_trimmed(&mut found)?;
 
@@ -71,9 +82,12 @@ pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, L
     let first_scanned = after.saturating_sub(1);
     let settled = &found[..first_scanned];
     let segments: Vec<_> = found.iter().map(|found| found.segment).collect();
-    let (epochs, is_stored) = load_epochs(fs, &open.dir, &segments, open.recovery_point)?;
+    let (epochs, is_usable) = load_epochs(fs, &open.dir, &segments, open.recovery_point)?;
+    let epoch_file = EpochFile {
+        is_usable,
+        latest_start: epochs.latest().map(|latest| latest.start),
+    };
     recovery.epochs = epochs;
-    let stored = is_stored.then(|| recovery.epochs.clone());
 
     let mut scanned = recovery.scan(&found[first_scanned..])?;
     // Segments before the recovery point were synced, but an unclean end is reason to look.
@@ -94,7 +108,7 @@ pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, L
     let mut sealed: VecDeque<_> = settled.iter().map(|found| found.segment).collect();
     let last = scanned.pop().expect("at least one segment is scanned");
     sealed.extend(scanned.iter().map(|scanned| scanned.segment));
-    recovery.finish(sealed, last, stored)
+    recovery.finish(sealed, last, epoch_file)
 }
 
 fn list(fs: &dyn FileSystem, open: &OpenLog) -> Result<Vec<DirEntry>, LogFault> {
@@ -291,6 +305,11 @@ impl Recovery<'_> {
         )?;
         let (mut tail, mut end) = (settled.tail, settled.expected);
         let mut scanned_to = settled.position;
+        if self.scan_start.is_none() {
+            self.scan_start = Some(settled.expected);
+            // The file may be older or newer than what follows; the batches tell their epochs.
+            self.epochs.truncate_from_end(settled.expected);
+        }
         let epochs = &mut self.epochs;
         let mut reader = LogReader::new(log.as_ref(), &path, bytes);
         let bad = reader.scan(settled.position, settled.expected, |batch| {
@@ -396,7 +415,7 @@ impl Recovery<'_> {
         mut self,
         mut sealed: VecDeque<SealedSegment>,
         last: Scanned,
-        stored: Option<EpochCache>,
+        epoch_file: EpochFile,
     ) -> Result<Recovered, LogFault> {
         let OpenLog {
             dir,
@@ -431,17 +450,19 @@ impl Recovery<'_> {
             active = ActiveSegment::new(log_start, config.index_interval_bytes, *now_ms);
             log_end = log_start;
         }
-        let is_ahead = self
-            .epochs
-            .latest()
-            .is_some_and(|latest| latest.start > log_end);
-        let is_stored = stored.as_ref() == Some(&self.epochs) && !is_ahead;
         self.epochs.truncate_from_end(log_end);
         self.epochs.truncate_from_start(log_start);
-        // An epoch that got no record yet may stay in the file: the next leader replaces it.
-        if !is_stored {
-            LogFault::unless_refused(store_epochs(self.fs, dir, &self.epochs))?;
-        }
+        // What was scanned is told by its batches until a recovery point passes it: the owner stores
+        // its epochs before that. Only a file that is of no use, or speaks of a part of the log that
+        // is gone, is replaced at once.
+        let is_ahead = epoch_file.latest_start.is_some_and(|start| start > log_end);
+        let is_replaced = (!epoch_file.is_usable || is_ahead)
+            && LogFault::unless_refused(store_epochs(self.fs, dir, &self.epochs))?;
+        let stored_epoch = match self.scan_start {
+            _ if is_replaced => self.epochs.latest().map(|latest| latest.epoch),
+            Some(start) if epoch_file.is_usable => self.epochs.epoch_for(start.plus(-1)),
+            _ => None,
+        };
         let segments: Vec<_> = sealed.iter().copied().chain([active.sealed()]).collect();
         let replayed = load_producers(self.fs, self.open, &segments, log_end)?;
         self.report.replayed_batches = replayed.batches;
@@ -460,6 +481,7 @@ impl Recovery<'_> {
         Ok(Recovered {
             log,
             epochs,
+            stored_epoch: stored_epoch.unwrap_or(LeaderEpoch::NONE),
             producers: replayed.producers,
             report,
         })

@@ -51,8 +51,8 @@ fn config(dice: &mut StdRng) -> LogConfig {
     }
 }
 
-/// A leader has an epoch, stored, before it appends (rule V10).
-fn lead(rig: &Rig, opened: &mut Opened) -> Result<(), LogFault> {
+/// A leader takes an epoch, which is durable in the metadata log (rule V10).
+fn lead(opened: &mut Opened) {
     let epoch = opened
         .epochs
         .latest()
@@ -60,7 +60,6 @@ fn lead(rig: &Rig, opened: &mut Opened) -> Result<(), LogFault> {
     opened
         .epochs
         .assign(LeaderEpoch(epoch), opened.log.log_end());
-    opened.log.epochs_job(&opened.epochs).run(&rig.fs)
 }
 
 /// One step of a partition's life. An error means that the power is gone.
@@ -73,7 +72,7 @@ fn step(
     match dice.random_range(0..10) {
         0 => rig.flush(opened)?,
         1 => rig.checkpoint(opened)?,
-        2 => lead(rig, opened)?,
+        2 => lead(opened),
         3 => rig.sync_records(opened)?,
         _ => {
             let base = opened.log.log_end().get();
@@ -98,8 +97,9 @@ fn step(
         }
     }
     promised.flushed_end = opened.log.log_end().get() - opened.log.unflushed_records();
-    // The checkpoint file is written now and then, always after the flush.
+    // The checkpoint file is written now and then, always after the flush and the epoch file.
     if dice.random_bool(0.3) {
+        opened.log.epochs_job(&opened.epochs).run(&rig.fs)?;
         promised.recovery_point = opened.log.recovery_point().get();
     }
     Ok(())
@@ -118,21 +118,21 @@ fn check(rig: &Rig, opened: &mut Opened, promised: &mut Promised, what: &str) {
         "{what}: other bytes up to {end}"
     );
     promised.batches.retain(|(base, _)| *base < end);
-    let last = promised.batches.last().map(|(base, bytes)| {
-        let header = BatchHeader::parse(bytes).unwrap();
-        (
-            *base,
-            header.next_offset().get(),
-            header.partition_leader_epoch,
-        )
-    });
+    let last = promised.batches.last();
     assert_eq!(
-        last.map_or(0, |(_, next, _)| next),
+        last.map_or(0, |(_, bytes)| {
+            BatchHeader::parse(bytes).unwrap().next_offset().get()
+        }),
         end,
         "{what}: ends inside a batch"
     );
-    if let Some((base, _, epoch)) = last {
-        assert_eq!(opened.epochs.epoch_for(Offset(base)), Some(epoch), "{what}");
+    for (base, bytes) in &promised.batches {
+        let epoch = BatchHeader::parse(bytes).unwrap().partition_leader_epoch;
+        assert_eq!(
+            opened.epochs.epoch_for(Offset(*base)),
+            Some(epoch),
+            "{what}"
+        );
     }
     let expected: Vec<_> = promised.producers_at(end).producers().collect();
     assert_eq!(
@@ -155,7 +155,7 @@ fn live_and_crash(seed: u64) {
     let rig = Rig::with_config(config(&mut dice));
     let mut promised = Promised::default();
     let mut opened = rig.open();
-    lead(&rig, &mut opened).unwrap();
+    lead(&mut opened);
     for round in 0..4 {
         let what = format!("seed {seed}, round {round}");
         let is_machine = dice.random_bool(0.7);
@@ -183,7 +183,7 @@ fn live_and_crash(seed: u64) {
         check(&rig, &mut opened, &mut promised, &what);
         check_files(&rig, &what);
         promised.flushed_end = opened.log.recovery_point().get();
-        lead(&rig, &mut opened).unwrap();
+        lead(&mut opened);
     }
     let end = rig.close(opened);
     let recovered = rig.recover(end).unwrap();
@@ -218,7 +218,7 @@ fn live_and_be_refused(seed: u64) {
     let rig = Rig::with_config(config(&mut dice));
     let mut promised = Promised::default();
     let mut opened = rig.open();
-    lead(&rig, &mut opened).unwrap();
+    lead(&mut opened);
     let mut refused_count = 0;
     for _ in 0..120 {
         if dice.random_bool(0.2) {

@@ -1,31 +1,17 @@
-//! Takes and gives up leadership: an epoch is stored before anything is served in it.
+//! Takes and gives up leadership. The metadata log has made the epoch durable; the epoch file follows
+//! with the next recovery point.
 
-use kabuki_protocol::ids::LeaderEpoch;
-use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
-use kabuki_storage::EpochCache;
+use kabuki_runtime::{Context, Handler, ReplyPort, Undelivered};
 
-use super::jobs::{JobOutcome, own_message};
-use super::{Open, Out, Partition};
+use super::Partition;
 use crate::messages::{
     AppendRefused, AwaitLeadership, AwaitRefused, BecomeLeader, BecomeLeaderRefused,
     LeadershipHeld, LeadershipTaken, PartitionFact, PartitionMoved, ResignLeadership,
 };
-use crate::state::{LeadPlan, Probe};
+use crate::state::LeadPlan;
 
 /// Who waits until this replica leads.
 pub(super) type AwaitPort = ReplyPort<Result<LeadershipHeld, AwaitRefused>>;
-
-/// An epoch that was being stored, with the outcome.
-pub(crate) struct StoredEpoch {
-    epoch: LeaderEpoch,
-    epochs: EpochCache,
-    outcome: JobOutcome<()>,
-}
-
-own_message! {
-    /// The pool has stored an epoch, or failed to.
-    EpochStored(StoredEpoch) => epoch_stored;
-}
 
 impl Handler<BecomeLeader> for Partition {
     fn handle(&mut self, order: BecomeLeader, _: &mut Context<Self>) {
@@ -97,27 +83,16 @@ impl Partition {
         }
     }
 
-    /// Starts to store the epoch that is wanted. False when none is, or when the disk has refused it:
-    /// then the probe tries again.
+    /// Takes the leadership that is wanted. False when none is, or only a greater epoch would do.
+    ///
+    /// To be asked only while no write is out: what is being written is of the epoch before.
     pub(crate) fn take_leadership(&mut self, cx: &mut Context<Self>) -> bool {
-        let is_refused = self.open.as_ref().is_none_or(Open::is_epoch_refused);
-        !is_refused && self.stopping.is_none() && self.store_wanted_epoch(cx)
-    }
-
-    /// Tries again to store an epoch that the disk refused.
-    pub(crate) fn store_epoch_again(&mut self, cx: &mut Context<Self>) {
-        if !self.store_wanted_epoch(cx) {
-            // The order was taken back: there is nothing left that the disk refuses.
-            self.heal(cx);
-        }
-    }
-
-    fn store_wanted_epoch(&mut self, cx: &mut Context<Self>) -> bool {
-        let (Some(open), Some(epoch)) = (&mut self.open, self.wanted_epoch) else {
+        let (None, Some(open), Some(epoch)) = (&self.stopping, &mut self.open, self.wanted_epoch)
+        else {
             return false;
         };
         match open.state.leadership.lead(epoch) {
-            Ok(LeadPlan::Store) => {}
+            Ok(LeadPlan::Take) => open.state.lead(epoch),
             // Shown records were lost in this epoch: the controller raises it and orders again.
             Ok(LeadPlan::WaitForGreater) => return false,
             Ok(LeadPlan::Leading { .. }) | Err(_) => {
@@ -126,78 +101,13 @@ impl Partition {
                 return true;
             }
         }
-        let (epochs, is_new) = open.state.epochs_with(epoch);
-        if !is_new {
-            self.lead(epoch, epochs, cx);
-            return true;
-        }
-        open.out = Some(Out::Epoch);
-        let job = open.log.epochs_job(&epochs);
-        self.run_writing(
-            "store epoch",
-            move |fs| job.run(fs),
-            cx,
-            move |outcome| {
-                EpochStored(StoredEpoch {
-                    epoch,
-                    epochs,
-                    outcome,
-                })
-            },
-        );
-        true
-    }
-
-    fn epoch_stored(&mut self, stored: StoredEpoch, cx: &mut Context<Self>) {
-        let StoredEpoch {
-            epoch,
-            epochs,
-            outcome,
-        } = stored;
-        let Some(open) = &mut self.open else { return };
-        open.out = None;
-        self.let_data_in(cx);
-        match outcome {
-            Ok(()) => self.lead(epoch, epochs, cx),
-            Err(fault) if fault.is_degrading() => {
-                let cause = fault.to_string();
-                for (_, reply) in self.lead_ports.drain(..) {
-                    reply.send(Err(BecomeLeaderRefused::Storage {
-                        cause: cause.clone(),
-                    }));
-                }
-                self.degrade(cause, Probe::Epoch, cx);
-            }
-            Err(fault) => self.give_up(&fault, cx),
-        }
-    }
-
-    fn lead(&mut self, epoch: LeaderEpoch, epochs: EpochCache, cx: &mut Context<Self>) {
-        let Some(open) = &mut self.open else { return };
-        let was_refused = open.is_epoch_refused();
-        // The order may have been taken back, or a greater epoch have come, while this was stored.
-        let is_wanted = self.wanted_epoch.is_some_and(|wanted| wanted >= epoch);
-        open.state.lead(epoch, epochs);
-        if !is_wanted {
-            open.state.leadership.resign(epoch);
-        }
-        if was_refused {
-            self.heal(cx);
-        }
-        if self.wanted_epoch == Some(epoch) {
-            self.wanted_epoch = None;
-        }
+        self.wanted_epoch = None;
         self.tell_watchers(PartitionMoved::Changed);
         self.answer_lead_ports();
         self.answer_await_ports();
-        if is_wanted {
-            self.tell_keeper(
-                PartitionFact::LeadershipTaken {
-                    leader_epoch: epoch,
-                },
-                cx,
-            );
-        }
+        let leader_epoch = epoch;
+        self.tell_keeper(PartitionFact::LeadershipTaken { leader_epoch }, cx);
+        true
     }
 
     /// Answers the orders that the epoch led in now settles.
@@ -216,14 +126,5 @@ impl Partition {
                 Err(why) => reply.send(Err(why)),
             }
         }
-    }
-}
-
-impl Open {
-    fn is_epoch_refused(&self) -> bool {
-        self.state
-            .health
-            .refusal()
-            .is_some_and(|refusal| refusal.probe == Probe::Epoch)
     }
 }

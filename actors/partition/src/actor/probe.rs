@@ -70,7 +70,6 @@ impl Partition {
         }
         match probe {
             Probe::Roll => self.roll(cx),
-            Probe::Epoch => self.store_epoch_again(cx),
             Probe::Sync => {
                 open.is_tail_tried = true;
                 open.state.marks.flush_due();

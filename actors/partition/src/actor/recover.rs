@@ -90,6 +90,7 @@ impl Partition {
         let Recovered {
             log,
             epochs,
+            stored_epoch,
             producers,
             report,
         } = recovered;
@@ -112,9 +113,14 @@ impl Partition {
         let mut state = PartitionState::recovered(RecoveredParts {
             marks,
             epochs,
+            stored_epoch,
             producers,
             poison,
         });
+        if report.ends_before_recovery_point.is_some() {
+            // What is appended now must not count as synced at the next opening.
+            state.checkpoints.recovery_point_moved();
+        }
 
         let (log_start, log_end) = (log.log_start(), log.log_end());
         let is_short = log_end < self.continuity.shown_end();
@@ -182,15 +188,8 @@ impl Partition {
         }
         let ordered: Option<LeaderEpoch> = (self.spec.leadership)();
         self.wanted_epoch = self.wanted_epoch.max(ordered);
+        // Before the data that waits, which would be refused for want of a leader.
         self.take_leadership(cx);
-        // What waits is not to be refused for an epoch that is being stored.
-        if self.is_free() {
-            self.let_data_in(cx);
-        }
-    }
-
-    /// Data messages are handled from now on.
-    pub(crate) fn let_data_in(&mut self, cx: &mut Context<Self>) {
         if let Some(timer) = self.late_timer.take() {
             cx.cancel(timer);
             cx.release_data();

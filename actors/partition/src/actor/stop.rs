@@ -154,6 +154,15 @@ impl Partition {
         }
     }
 
+    /// As [`Self::final_checkpoint_done`] for one that failed: the next start has to look at this log.
+    pub(crate) fn final_checkpoint_failed(&mut self, cause: &str, cx: &mut Context<Self>) {
+        let stopping = self.stopping.as_ref();
+        if stopping.is_some_and(|stopping| stopping.is_closed) {
+            let cause = cause.to_owned();
+            self.stopped(Err(StopRefused::Storage { cause }), cx);
+        }
+    }
+
     fn stopped(&mut self, result: Result<PartitionStopped, StopRefused>, cx: &mut Context<Self>) {
         self.answer();
         if let Some(stopping) = &mut self.stopping {

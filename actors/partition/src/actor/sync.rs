@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kabuki_protocol::ids::LeaderEpoch;
 use kabuki_runtime::{Context, Handler, Message, NoReply, ReplyPort, Undelivered};
 use kabuki_storage::FlushedLog;
 use kabuki_storage::log::SegmentsRemoved;
@@ -10,7 +11,7 @@ use kabuki_storage::log::SegmentsRemoved;
 use super::Partition;
 use super::jobs::{CheckpointAnswer, JobFault, JobOutcome, own_message, tick};
 use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
-use crate::state::{Probe, SyncDepth, SyncPlan};
+use crate::state::{CheckpointPlan, Probe, SyncDepth, SyncPlan};
 
 /// How often producers that fell silent are forgotten, while there are any (rule I9).
 const PRODUCER_EXPIRY_PERIOD: Duration = Duration::from_secs(600);
@@ -27,9 +28,18 @@ pub(crate) struct FinishedSync {
     outcome: JobOutcome<FlushedLog>,
 }
 
+/// A write of the epoch file that has ended, for a checkpoint.
+pub(crate) struct StoredEpochs {
+    plan: CheckpointPlan,
+    newest: LeaderEpoch,
+    outcome: JobOutcome<()>,
+}
+
 own_message! {
     /// The pool has synced the log.
     LogSynced(FinishedSync) => log_synced;
+    /// The pool has written the epoch file.
+    EpochsStored(StoredEpochs) => epochs_stored;
     /// The log directory has answered.
     CheckpointAnswered(CheckpointAnswer) => checkpoint_answered;
     /// The pool has removed the segments below the log start.
@@ -166,12 +176,47 @@ impl Partition {
         }
     }
 
-    /// Sends the checkpoint that is due to the log directory.
+    /// Starts the checkpoint that is due: the epoch file first, where it must hold more.
     pub(crate) fn start_checkpoint(&mut self, cx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         let Some(plan) = open.state.checkpoints.start(&open.state.marks) else {
             return;
         };
+        let Some(epochs) = open.state.epochs_to_store(plan.recovery_point) else {
+            return self.send_checkpoint(plan, cx);
+        };
+        let latest = epochs.latest();
+        let newest = latest.map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let job = open.log.epochs_job(&epochs);
+        let stored = move |outcome| {
+            EpochsStored(StoredEpochs {
+                plan,
+                newest,
+                outcome,
+            })
+        };
+        self.run_writing("store epochs", move |fs| job.run(fs), cx, stored);
+    }
+
+    fn epochs_stored(&mut self, stored: StoredEpochs, cx: &mut Context<Self>) {
+        let StoredEpochs {
+            plan,
+            newest,
+            outcome,
+        } = stored;
+        let Some(open) = &mut self.open else { return };
+        match outcome {
+            Ok(()) => {
+                open.state.epochs_stored(newest);
+                self.send_checkpoint(plan, cx);
+            }
+            // The recovery point stays where it is, and the batches behind it tell their epochs.
+            Err(fault) => self.checkpoint_failed(&fault.to_string(), cx),
+        }
+    }
+
+    /// Sends a checkpoint to the log directory.
+    fn send_checkpoint(&mut self, plan: CheckpointPlan, cx: &mut Context<Self>) {
         let checkpoint = CheckpointPartition {
             partition: self.spec.id.clone(),
             recovery_point: plan.recovery_point,
@@ -194,14 +239,17 @@ impl Partition {
             Ok(Err(failed)) => failed.to_string(),
             Err(no_reply) => no_reply.to_string(),
         };
-        slog::warn!(cx.log(), "checkpoint failed"; "cause" => &cause);
+        self.checkpoint_failed(&cause, cx);
+    }
+
+    fn checkpoint_failed(&mut self, cause: &str, cx: &mut Context<Self>) {
+        slog::warn!(cx.log(), "checkpoint failed"; "cause" => cause);
         let Some(open) = &mut self.open else { return };
         for reply in open.state.checkpoints.failed() {
-            reply.send(Err(TrimRefused::Storage {
-                cause: cause.clone(),
-            }));
+            let cause = cause.to_owned();
+            reply.send(Err(TrimRefused::Storage { cause }));
         }
-        self.final_checkpoint_done(cx);
+        self.final_checkpoint_failed(cause, cx);
     }
 
     fn checkpoint_retry_due(&mut self, _: &mut Context<Self>) {

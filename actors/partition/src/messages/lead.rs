@@ -11,8 +11,8 @@ use crate::PartitionConfig;
 
 /// Makes this replica the leader in `leader_epoch`.
 ///
-/// The epoch and the log end are durable in the epoch file before anything is served in it
-/// (rule V10). The epoch this replica leads in already is answered at once.
+/// The metadata log holds the epoch before it is ordered (rule V10); the partition's epoch file gets
+/// it with the next recovery point. The epoch this replica leads in already is answered at once.
 /// Sent by the replica keeper when the metadata image says so; a restarted partition takes up
 /// its leadership itself, from `PartitionSpec::leadership`.
 pub struct BecomeLeader {
@@ -59,12 +59,6 @@ pub enum BecomeLeaderRefused {
         /// Epoch of this replica.
         current: LeaderEpoch,
     },
-    /// The epoch could not be made durable.
-    #[error("the epoch file cannot be written: {cause}")]
-    Storage {
-        /// What the disk said.
-        cause: String,
-    },
 }
 
 /// Ends leadership: appends, reads and look-ups are refused as `NotLeader` until `BecomeLeader`.
@@ -84,9 +78,8 @@ impl Message for ResignLeadership {
 
 /// Answered once this replica leads and takes appends and reads, at once if it does already.
 ///
-/// Waits through recovery and the storing of the epoch. `NoReply::Lost` after a crash: the next
-/// instance is to be asked again. Sent by the session that has created the topic, so that its
-/// client's first request is served.
+/// Waits through recovery. `NoReply::Lost` after a crash: the next instance is to be asked again. Sent
+/// by the session that has created the topic, so that its client's first request is served.
 pub struct AwaitLeadership {
     /// The topic the sender means.
     pub topic_id: TopicId,

@@ -23,8 +23,6 @@ pub(crate) enum Probe {
     Write,
     /// Creating the next segment.
     Roll,
-    /// Storing the epoch of a leadership that was ordered.
-    Epoch,
     /// Writing a tail again whose sync has failed, and syncing it.
     Sync,
 }

@@ -19,8 +19,8 @@ pub(crate) struct Leadership {
 pub(crate) enum LeadPlan {
     /// It leads in that epoch already.
     Leading { epoch_start: Offset },
-    /// The epoch must be stored, then `Leadership::taken` called.
-    Store,
+    /// To be taken, with `Leadership::taken`.
+    Take,
     /// Shown records were lost in that epoch; only a greater one is served.
     WaitForGreater,
 }
@@ -86,10 +86,10 @@ impl Leadership {
                 epoch_start: self.epoch_start,
             });
         }
-        Ok(LeadPlan::Store)
+        Ok(LeadPlan::Take)
     }
 
-    /// The epoch is durable: it is served from now on.
+    /// The epoch is served from now on.
     pub(crate) fn taken(&mut self, epoch: LeaderEpoch, epoch_start: Offset) {
         assert!(
             epoch >= self.epoch,
@@ -202,7 +202,7 @@ mod tests {
             leadership.lead(LeaderEpoch(4)),
             Ok(LeadPlan::Leading { epoch_start })
         );
-        assert_eq!(leadership.lead(LeaderEpoch(5)), Ok(LeadPlan::Store));
+        assert_eq!(leadership.lead(LeaderEpoch(5)), Ok(LeadPlan::Take));
     }
 
     #[test]
@@ -214,6 +214,6 @@ mod tests {
             leadership.lead(LeaderEpoch(4)),
             Ok(LeadPlan::WaitForGreater)
         );
-        assert_eq!(leadership.lead(LeaderEpoch(5)), Ok(LeadPlan::Store));
+        assert_eq!(leadership.lead(LeaderEpoch(5)), Ok(LeadPlan::Take));
     }
 }

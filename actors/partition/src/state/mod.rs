@@ -16,7 +16,7 @@ use kabuki_protocol::records::CheckedBatch;
 use kabuki_storage::{BatchSpan, EpochCache, ProducerTable};
 
 pub(crate) use appends::{AppendStep, Outcome};
-pub(crate) use checkpoints::Checkpoints;
+pub(crate) use checkpoints::{CheckpointPlan, Checkpoints};
 pub(crate) use health::{Health, PROBE_PAUSE_MIN, Probe};
 pub(crate) use leadership::{LeadPlan, Leadership};
 pub(crate) use marks::{FLUSH_MESSAGES_NEVER, Marks, SyncDepth, SyncPlan};
@@ -45,6 +45,8 @@ pub(crate) struct PartitionState<T: Tickets> {
     pub(crate) leadership: Leadership,
     pub(crate) health: Health,
     pub(crate) epochs: EpochCache,
+    /// The newest epoch that the epoch file holds, -1 for none.
+    stored_epoch: LeaderEpoch,
     pub(crate) producers: ProducerTable,
     pub(crate) watchers: Watchers<T::Watch>,
     pub(crate) checkpoints: Checkpoints<T::Trim>,
@@ -57,6 +59,7 @@ pub(crate) struct PartitionState<T: Tickets> {
 pub(crate) struct RecoveredParts {
     pub(crate) marks: Marks,
     pub(crate) epochs: EpochCache,
+    pub(crate) stored_epoch: LeaderEpoch,
     pub(crate) producers: ProducerTable,
     pub(crate) poison: Poison,
 }
@@ -67,6 +70,7 @@ impl<T: Tickets> PartitionState<T> {
         let RecoveredParts {
             marks,
             epochs,
+            stored_epoch,
             producers,
             poison,
         } = parts;
@@ -80,6 +84,7 @@ impl<T: Tickets> PartitionState<T> {
             leadership: Leadership::recovered(epoch, start),
             health: Health::default(),
             epochs,
+            stored_epoch,
             producers,
             watchers: Watchers::new(),
             checkpoints: Checkpoints::new(),
@@ -189,21 +194,27 @@ impl<T: Tickets> PartitionState<T> {
         self.watchers.take_reached(self.marks.high_watermark())
     }
 
-    /// The epochs as they will be when this replica leads in `epoch` from the log end on, and whether
-    /// that differs from what is stored.
-    pub(crate) fn epochs_with(&self, epoch: LeaderEpoch) -> (EpochCache, bool) {
-        let mut epochs = self.epochs.clone();
-        let is_new = epochs.assign(epoch, self.marks.written());
-        (epochs, is_new)
+    /// This replica leads in `epoch` from the log end on.
+    pub(crate) fn lead(&mut self, epoch: LeaderEpoch) {
+        self.epochs.assign(epoch, self.marks.written());
+        let latest = self.epochs.latest();
+        let start = latest.map_or(self.marks.written(), |latest| latest.start);
+        self.leadership.taken(epoch, start);
     }
 
-    /// The epoch is stored: this replica leads in it.
-    pub(crate) fn lead(&mut self, epoch: LeaderEpoch, epochs: EpochCache) {
-        let start = epochs
-            .latest()
-            .map_or(self.marks.written(), |latest| latest.start);
-        self.epochs = epochs;
-        self.leadership.taken(epoch, start);
+    /// The epochs, if they must be in their file before `recovery_point` is stored.
+    ///
+    /// A recovery learns the epochs past the recovery point from the batches, and believes the file
+    /// below it. An epoch without a record is in neither, and nobody misses it: the metadata log keeps
+    /// the number, and the next leader begins where it would have begun.
+    pub(crate) fn epochs_to_store(&self, recovery_point: Offset) -> Option<EpochCache> {
+        let newest = self.epochs.epoch_for(recovery_point.plus(-1))?;
+        (newest > self.stored_epoch).then(|| self.epochs.clone())
+    }
+
+    /// The epoch file holds all up to `epoch`.
+    pub(crate) fn epochs_stored(&mut self, epoch: LeaderEpoch) {
+        self.stored_epoch = self.stored_epoch.max(epoch);
     }
 
     /// The log start is durable: it counts from now on. Returns true when it moved.

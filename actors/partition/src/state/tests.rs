@@ -30,12 +30,11 @@ fn state_with(flush_messages: i64, poison: Poison) -> State {
     let mut state = State::recovered(RecoveredParts {
         marks,
         epochs,
+        stored_epoch: LeaderEpoch(1),
         producers,
         poison,
     });
-    let (epochs, is_new) = state.epochs_with(LeaderEpoch(3));
-    assert!(is_new);
-    state.lead(LeaderEpoch(3), epochs);
+    state.lead(LeaderEpoch(3));
     state
 }
 
@@ -76,6 +75,19 @@ fn committed(state: &mut State) -> Vec<(&'static str, i64)> {
     std::iter::from_fn(|| state.take_committed())
         .map(|(name, appended)| (name, appended.base_offset.get()))
         .collect()
+}
+
+#[test]
+fn epochs_are_stored_once_the_recovery_point_is_to_pass_a_record_of_theirs() {
+    let mut state = state();
+    assert_eq!(state.epochs_to_store(Offset(10)), None, "3 begins at 10");
+    assert_eq!(
+        state.epochs_to_store(Offset(11)).as_ref(),
+        Some(&state.epochs)
+    );
+    state.epochs_stored(LeaderEpoch(3));
+    assert_eq!(state.epochs_to_store(Offset(11)), None);
+    assert_eq!(state.epochs_to_store(Offset(0)), None);
 }
 
 #[test]

@@ -349,6 +349,29 @@ impl Scene {
         reply
     }
 
+    /// The largest epoch at or below `epoch`, and where it ends.
+    pub(crate) async fn epoch_end(&self, epoch: i32) -> (i32, i64) {
+        let find = |reply| FindEpochEnd {
+            topic_id: topic_id(),
+            current_leader_epoch: LeaderEpoch::NONE,
+            leader_epoch: LeaderEpoch(epoch),
+            reply,
+        };
+        let found = self.partition.ask_with(DEADLINE, find).await.unwrap();
+        let EpochEnd {
+            leader_epoch,
+            end_offset,
+        } = found.unwrap();
+        (leader_epoch.get(), end_offset.get())
+    }
+
+    /// What the log directory has stored for it.
+    pub(crate) fn stored_recovery_point(&self) -> i64 {
+        let path = Path::new(ROOT).join(RECOVERY_POINTS);
+        let stored = checkpoint::read(&self.fs, &path).unwrap();
+        stored.get(&id()).map_or(0, |offset| offset.get())
+    }
+
     /// Orders it to lead.
     pub(crate) async fn lead(&self, epoch: i32) -> Result<LeadershipTaken, BecomeLeaderRefused> {
         self.epoch.store(epoch, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kabuki_protocol::ids::{Offset, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 
 use crate::epochs::EpochCache;
 use crate::log::Log;
@@ -80,6 +80,9 @@ pub struct Recovered {
     pub log: Log,
     /// Leader epochs, in agreement with the log.
     pub epochs: EpochCache,
+    /// The newest epoch that the epoch file holds, -1 for none. Later ones are known from the batches
+    /// past the recovery point; the owner stores them before it stores a recovery point past those.
+    pub stored_epoch: LeaderEpoch,
     /// Producers as they were after the last batch.
     pub producers: ProducerTable,
     /// What was found and done.
