@@ -39,8 +39,13 @@ impl FileSystem for RealFs {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             // Follows links, as an operator may have moved a partition to another device. An entry
-            // that vanished since is left out: somebody deleted it while we looked.
-            let metadata = match fs::metadata(entry.path()) {
+            // that vanished since is left out: somebody deleted it while we looked. Looked up in the
+            // open directory where it is none, which saves the walk down the path.
+            let metadata = match entry.metadata() {
+                Ok(metadata) if metadata.is_symlink() => fs::metadata(entry.path()),
+                found => found,
+            };
+            let metadata = match metadata {
                 Ok(metadata) => metadata,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),

@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 
 use crate::epochs::EpochCache;
-use crate::file_system::{DirEntry, FileSystem, OpenMode};
+use crate::file_system::{DirEntry, File, FileSystem, OpenMode};
 use crate::index::{IndexTail, relative};
 use crate::log::{
     ActiveSegment, BadBatch, HeaderWalk, Log, LogFault, LogParts, METADATA_FILE, OpenLog,
@@ -35,6 +36,8 @@ struct Scanned {
     tail: IndexTail,
     /// Offset behind its last batch.
     end: Offset,
+    /// The file, unless it is empty.
+    log: Option<Arc<dyn File>>,
 }
 
 struct Recovery<'a> {
@@ -108,7 +111,12 @@ pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, L
     let mut sealed: VecDeque<_> = settled.iter().map(|found| found.segment).collect();
     let last = scanned.pop().expect("at least one segment is scanned");
     sealed.extend(scanned.iter().map(|scanned| scanned.segment));
-    recovery.finish(sealed, last, epoch_file)
+    let is_unchanged = recovery.report.leftovers == leftovers && recovery.report.cut_at.is_none();
+    let entries = match is_unchanged {
+        true => entries,
+        false => list(fs, &open)?,
+    };
+    recovery.finish(sealed, last, epoch_file, &entries)
 }
 
 fn list(fs: &dyn FileSystem, open: &OpenLog) -> Result<Vec<DirEntry>, LogFault> {
@@ -246,7 +254,7 @@ impl Recovery<'_> {
                     break;
                 }
             }
-            let (mut segment, bad) = self.scan_segment(next.segment)?;
+            let (mut segment, bad) = self.scan_segment(*next)?;
             if let Some(bad) = bad {
                 self.cut(next.segment, bad, segment.end, later)?;
                 segment.segment.bytes = bad.position;
@@ -256,7 +264,8 @@ impl Recovery<'_> {
                 segment.tail.finish();
             }
             let SealedSegment { base, .. } = segment.segment;
-            let changed = write_tail(self.fs, &self.open.dir, base, &mut segment.tail)?;
+            let dir = &self.open.dir;
+            let changed = write_tail(self.fs, dir, base, next.lengths, &mut segment.tail)?;
             self.report.rebuilt_indexes += usize::from(changed);
             scanned.push(segment);
             if bad.is_some() {
@@ -278,10 +287,8 @@ impl Recovery<'_> {
     }
 
     /// Reads one segment from the recovery point on.
-    fn scan_segment(
-        &mut self,
-        segment: SealedSegment,
-    ) -> Result<(Scanned, Option<BadPlace>), LogFault> {
+    fn scan_segment(&mut self, found: Found) -> Result<(Scanned, Option<BadPlace>), LogFault> {
+        let Found { segment, lengths } = found;
         let SealedSegment { base, bytes } = segment;
         let OpenLog {
             dir,
@@ -289,27 +296,36 @@ impl Recovery<'_> {
             config,
             ..
         } = self.open;
+        let interval_bytes = config.index_interval_bytes;
+        if bytes == 0 {
+            // Most partitions of a node with thousands: no file of theirs is opened.
+            self.scan_from(base);
+            let tail = IndexTail::new(base, interval_bytes);
+            let scanned = Scanned {
+                segment,
+                tail,
+                end: base,
+                log: None,
+            };
+            return Ok((scanned, None));
+        }
         let path = SegmentFile::Log.path(dir, base);
         let log = self
             .fs
             .open(&path, OpenMode::Read)
             .map_err(LogFault::io("recover", &path))?;
-        let interval_bytes = config.index_interval_bytes;
         let settled = settle(
             self.fs,
             dir,
             segment,
+            lengths,
             log.as_ref(),
             interval_bytes,
             *recovery_point,
         )?;
+        self.scan_from(settled.expected);
         let (mut tail, mut end) = (settled.tail, settled.expected);
         let mut scanned_to = settled.position;
-        if self.scan_start.is_none() {
-            self.scan_start = Some(settled.expected);
-            // The file may be older or newer than what follows; the batches tell their epochs.
-            self.epochs.truncate_from_end(settled.expected);
-        }
         let epochs = &mut self.epochs;
         let mut reader = LogReader::new(log.as_ref(), &path, bytes);
         let bad = reader.scan(settled.position, settled.expected, |batch| {
@@ -329,7 +345,22 @@ impl Recovery<'_> {
             Ok(())
         })?;
         self.report.scanned_bytes += scanned_to - settled.position;
-        Ok((Scanned { segment, tail, end }, bad))
+        let scanned = Scanned {
+            segment,
+            tail,
+            end,
+            log: Some(log),
+        };
+        Ok((scanned, bad))
+    }
+
+    /// Takes note of where the scan of a segment begins.
+    fn scan_from(&mut self, start: Offset) {
+        if self.scan_start.is_none() {
+            self.scan_start = Some(start);
+            // The file may be older or newer than what follows; the batches tell their epochs.
+            self.epochs.truncate_from_end(start);
+        }
     }
 
     /// Cuts the log at a bad place if that may be done: nothing valid follows, or what follows was
@@ -416,6 +447,7 @@ impl Recovery<'_> {
         mut sealed: VecDeque<SealedSegment>,
         last: Scanned,
         epoch_file: EpochFile,
+        entries: &[DirEntry],
     ) -> Result<Recovered, LogFault> {
         let OpenLog {
             dir,
@@ -432,10 +464,11 @@ impl Recovery<'_> {
         if *recovery_point > log_end {
             self.report.ends_before_recovery_point = Some(log_end);
         }
+        let mut relisted = None;
         let mut active = ActiveSegment {
             bytes: last.segment.bytes,
             index: last.tail,
-            first_timestamp: self.first_timestamp(last.segment)?,
+            first_timestamp: self.first_timestamp(last.segment, last.log.as_deref())?,
             ..ActiveSegment::new(last.segment.base, config.index_interval_bytes, *now_ms)
         };
         if log_start > log_end {
@@ -447,6 +480,7 @@ impl Recovery<'_> {
             self.fs
                 .sync_dir(dir)
                 .map_err(LogFault::io("open log", dir))?;
+            relisted = Some(list(self.fs, self.open)?);
             active = ActiveSegment::new(log_start, config.index_interval_bytes, *now_ms);
             log_end = log_start;
         }
@@ -464,7 +498,8 @@ impl Recovery<'_> {
             _ => None,
         };
         let segments: Vec<_> = sealed.iter().copied().chain([active.sealed()]).collect();
-        let replayed = load_producers(self.fs, self.open, &segments, log_end)?;
+        let entries = relisted.as_deref().unwrap_or(entries);
+        let replayed = load_producers(self.fs, self.open, entries, &segments, log_end)?;
         self.report.replayed_batches = replayed.batches;
         let parts = LogParts {
             open: self.open.clone(),
@@ -488,15 +523,18 @@ impl Recovery<'_> {
     }
 
     /// Largest timestamp of the first batch of a segment.
-    fn first_timestamp(&self, segment: SealedSegment) -> Result<Option<i64>, LogFault> {
+    fn first_timestamp(
+        &self,
+        segment: SealedSegment,
+        log: Option<&dyn File>,
+    ) -> Result<Option<i64>, LogFault> {
         let SealedSegment { base, bytes } = segment;
-        let path = SegmentFile::Log.path(&self.open.dir, base);
-        let log = self
-            .fs
-            .open(&path, OpenMode::Read)
-            .map_err(LogFault::io("open log", &path))?;
-        let first = HeaderWalk::new(log.as_ref(), 0, bytes, base).next_batch();
-        let first = first.map_err(|fault| fault.of(path))?;
+        let Some(log) = log else {
+            return Ok(None);
+        };
+        let path = || SegmentFile::Log.path(&self.open.dir, base);
+        let first = HeaderWalk::new(log, 0, bytes, base).next_batch();
+        let first = first.map_err(|fault| fault.of(path()))?;
         Ok(first.map(|batch| batch.header.max_timestamp))
     }
 }

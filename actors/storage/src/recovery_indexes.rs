@@ -41,12 +41,15 @@ pub(crate) fn settle(
     fs: &dyn FileSystem,
     dir: &Path,
     segment: SealedSegment,
+    lengths: IndexLengths,
     log: &dyn File,
     interval_bytes: u32,
     until: Offset,
 ) -> Result<Settled, LogFault> {
     let SealedSegment { base, bytes } = segment;
-    if let Some((tail, last)) = resume_tail(fs, dir, base, interval_bytes, until)?
+    let has_entries = until > base && (lengths.offsets != Some(0) || lengths.times != Some(0));
+    if has_entries
+        && let Some((tail, last)) = resume_tail(fs, dir, base, interval_bytes, until)?
         && let Some(settled) = follow(dir, segment, log, tail, last, until)?
     {
         return Ok(settled);
@@ -139,22 +142,28 @@ pub(crate) fn write_tail(
     fs: &dyn FileSystem,
     dir: &Path,
     base: Offset,
+    lengths: IndexLengths,
     tail: &mut IndexTail,
 ) -> Result<bool, LogFault> {
     let entries = tail.pending();
     let offsets = (
         SegmentFile::OffsetIndex,
+        lengths.offsets,
         entries.offsets_position,
         &entries.offsets,
     );
     let times = (
         SegmentFile::TimeIndex,
+        lengths.times,
         entries.times_position,
         &entries.times,
     );
     let mut is_changed = false;
     let mut is_written = true;
-    for (kind, position, bytes) in [offsets, times] {
+    for (kind, present_length, position, bytes) in [offsets, times] {
+        if bytes.is_empty() && present_length == Some(position) {
+            continue;
+        }
         let path = kind.path(dir, base);
         let fault = LogFault::io("recover index", &path);
         if has_end(fs, &path, position, bytes).map_err(fault)? {
@@ -232,7 +241,7 @@ pub(crate) fn check_sealed(
         }
     }
     tail.finish();
-    if !write_tail(fs, dir, base, &mut tail)? {
+    if !write_tail(fs, dir, base, lengths, &mut tail)? {
         return Ok(false);
     }
     for kind in [SegmentFile::OffsetIndex, SegmentFile::TimeIndex] {

@@ -8,7 +8,7 @@ use kabuki_protocol::ids::Offset;
 
 use crate::dir_fault::REPLACEMENT_SUFFIX;
 use crate::file_system::{DirEntry, FileSystem, OpenMode};
-use crate::log::{HeaderWalk, LogFault, SegmentFile, base_in_name};
+use crate::log::{HeaderWalk, LogFault, PROBE_FILE, SegmentFile, base_in_name};
 
 /// Segments that are being written by compaction; incomplete.
 const CLEANED_SUFFIX: &str = ".cleaned";
@@ -48,6 +48,9 @@ pub(crate) fn clear(
         for name in with_suffix(suffix) {
             cleared += remove(name)?;
         }
+    }
+    if names.contains(&PROBE_FILE) {
+        cleared += remove(PROBE_FILE)?;
     }
     let mut swaps = Vec::new();
     for name in with_suffix(SWAP_SUFFIX) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use kabuki_protocol::ids::Offset;
 
 use crate::epochs::{EPOCH_FILE, EpochCache};
-use crate::file_system::{FileSystem, OpenMode};
+use crate::file_system::{DirEntry, FileSystem, OpenMode};
 use crate::log::{
     HeaderWalk, LogFault, OpenLog, PlacedBatch, SealedSegment, SegmentFile, base_in_name, locate,
     replace_file,
@@ -76,16 +76,16 @@ pub(crate) fn store_epochs(
     fs.sync_dir(dir).map_err(LogFault::io("write epochs", dir))
 }
 
-/// The producers from the newest usable snapshot and the batches behind it (rule I10). Snapshots that
-/// cannot be used are removed.
+/// The producers from the newest usable snapshot and the batches behind it (rule I10). `entries` are
+/// those of the directory. Snapshots that cannot be used are removed.
 pub(crate) fn load_producers(
     fs: &dyn FileSystem,
     open: &OpenLog,
+    entries: &[DirEntry],
     segments: &[SealedSegment],
     log_end: Offset,
 ) -> Result<Replayed, LogFault> {
     let dir = &open.dir;
-    let entries = fs.list(dir).map_err(LogFault::io("read snapshots", dir))?;
     let mut offsets: Vec<Offset> = entries
         .iter()
         .filter_map(|entry| base_in_name(&entry.name, ".snapshot"))
@@ -171,11 +171,16 @@ fn walk_segment(
     let log = fs
         .open(&path, OpenMode::Read)
         .map_err(LogFault::io("replay", &path))?;
-    let Some(first) = locate(fs, dir, segment, log.as_ref(), 0, from)? else {
-        return Ok(());
+    let (position, expected) = if from <= segment.base {
+        // From the first batch on: no index is needed to find it.
+        (0, segment.base)
+    } else {
+        let Some(first) = locate(fs, dir, segment, log.as_ref(), 0, from)? else {
+            return Ok(());
+        };
+        (first.position, first.header.base_offset)
     };
-    let expected = first.header.base_offset;
-    let mut walk = HeaderWalk::new(log.as_ref(), first.position, segment.bytes, expected);
+    let mut walk = HeaderWalk::new(log.as_ref(), position, segment.bytes, expected);
     while let Some(batch) = walk.next_batch().map_err(|fault| fault.of(path.clone()))? {
         visit(&batch);
     }

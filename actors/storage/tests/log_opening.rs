@@ -85,6 +85,7 @@ fn leftovers_of_interrupted_work_are_removed_or_finished() {
     let end = rig.close(opened);
     rig.write(&format!("{FIRST}.index.deleted"), b"gone");
     rig.write("leader-epoch-checkpoint.tmp", b"half");
+    rig.write("kabuki.probe", b"tried");
     rig.write(&format!("{:020}.log.cleaned", bases[2]), b"half");
     rig.write(
         &format!("{:020}.log.swap", bases[2]),
@@ -95,10 +96,10 @@ fn leftovers_of_interrupted_work_are_removed_or_finished() {
     rig.write(&format!("{FIRST}.log.swap"), &compacted);
     rig.write(&format!("{:020}.timeindex", bases[1] + 1), b"no log");
     let recovered = rig.recover(end).unwrap();
-    assert_eq!(recovered.report.leftovers, 5);
+    assert_eq!(recovered.report.leftovers, 6);
     assert_eq!(rig.content(&log_file(0)), compacted);
     let names = rig.names();
-    for suffix in [".deleted", ".cleaned", ".swap", ".tmp"] {
+    for suffix in [".deleted", ".cleaned", ".swap", ".tmp", ".probe"] {
         assert!(
             names.iter().all(|name| !name.ends_with(suffix)),
             "{names:?}"
@@ -106,6 +107,23 @@ fn leftovers_of_interrupted_work_are_removed_or_finished() {
     }
     assert!(!names.contains(&format!("{:020}.timeindex", bases[1] + 1)));
     assert_eq!(recovered.log.log_end().get(), end);
+}
+
+#[test]
+fn an_empty_log_opens_without_a_look_into_its_segment() {
+    let rig = Rig::new();
+    for suffix in ["log", "index", "timeindex"] {
+        let path = rig.path(&format!("{FIRST}.{suffix}"));
+        let reading = &[Operation::Open, Operation::Read];
+        rig.fs
+            .inject(FaultRule::fail(path, reading, FaultClass::Io));
+    }
+    let recovered = rig.recover(0).unwrap();
+    assert_eq!(recovered.log.log_end(), Offset(0));
+    rig.fs.heal_all();
+    let mut opened: Opened = recovered.into();
+    rig.append(&mut opened, spec(0, 3).build()).unwrap();
+    assert_eq!(rig.recover(0).unwrap().log.log_end(), Offset(3));
 }
 
 #[test]

@@ -5,14 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use kabuki_runtime::{Context, Handler, Message};
+use kabuki_storage::log::PROBE_FILE;
 use kabuki_storage::{FileSystem, LogFault, OpenMode};
 
 use super::Partition;
 use super::jobs::{JobOutcome, own_message};
 use crate::state::Probe;
-
-/// File that a write probe makes and removes again; recovery removes one that a crash left.
-pub(crate) const PROBE_FILE: &str = "kabuki.probe";
 
 /// Size of a write probe: one more than the blocks a file system hands out at a time, so that a
 /// full one cannot serve it from what the active segment has been given already.

@@ -10,7 +10,6 @@ use kabuki_storage::{
 };
 
 use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
-use super::probe::PROBE_FILE;
 use super::{Open, Partition, idle, read};
 use crate::messages::PartitionFact;
 use crate::spec::{MarksSource, StoredMarks};
@@ -220,11 +219,6 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Opened, LogFault> {
         recovery_point,
         log_start,
     } = stored(fs)?;
-    let probe = dir.join(PROBE_FILE);
-    if fs.exists(&probe).unwrap_or(false) {
-        // It is no part of the log; where it cannot be removed now it is with the next probe.
-        let _ = fs.remove_file(&probe);
-    }
     let mut recovered = Log::open(
         fs,
         OpenLog {

@@ -14,6 +14,9 @@ use crate::file_system::FileSystem;
 
 /// Name of the file that says which topic the directory belongs to.
 pub(crate) const METADATA_FILE: &str = "partition.metadata";
+/// Name of a file that the owner of a log makes to try whether the directory takes writes. It is no
+/// part of the log; an opening removes one that a crash left.
+pub const PROBE_FILE: &str = "kabuki.probe";
 /// Longest name of a directory entry on Linux, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 

@@ -21,7 +21,7 @@ mod walk;
 
 pub use append::{BatchSpan, BatchWrite, WriteJob, Wrote};
 pub use config::{LogConfig, OpenLog, PageCache, Recovered, RecoveryReport};
-pub use directory::{remove_deleted, rename_for_delete};
+pub use directory::{PROBE_FILE, remove_deleted, rename_for_delete};
 pub use fault::{BadBatch, LogFault};
 pub use flush::{CloseJob, EpochsJob, FlushJob, FlushedLog};
 pub use read::{ReadDone, ReadJob, ReadPlan};
