@@ -359,7 +359,11 @@ impl Cast {
             CreateFault::NotMade(cause) if role.is_begun => CreateFault::HalfMade(cause),
             fault => fault,
         };
-        self.directories.removed(at, partition);
+        // A stranger's directory that could not be put aside is still there, and to be put aside by the
+        // next search: a scan alone would not show it beside a partition that plays elsewhere.
+        if role.standing != Standing::MakingRoom {
+            self.directories.removed(at, partition);
+        }
         if let CreateFault::HalfMade(_) = &fault {
             self.directories.added(at, partition, Owner::Nobody);
         }
