@@ -153,7 +153,8 @@ fn an_epoch_that_cannot_be_stored_is_served_and_keeps_the_recovery_point_behind_
 
         scene.fs.heal(rule);
         scene.trim(2).await.unwrap();
-        assert_eq!(scene.stored_recovery_point(), 3);
+        // As far as the first trim has synced; what came after it is synced without its index entries.
+        assert_eq!(scene.stored_recovery_point(), 2);
         assert_eq!(scene.event_count(EventKind::Degraded), 0);
         scene.stop().await;
     });
