@@ -12,7 +12,7 @@ use kabuki_controller::image::ImageWatch;
 use kabuki_partition::{Partition, StopPartition, WallClock};
 use kabuki_protocol::ids::PartitionId;
 use kabuki_runtime::{
-    Addr, Arbiter, AskError, Budget, ChildSpec, GroupOptions, Policy, Stage, Supervisor,
+    Addr, Arbiter, AskError, Budget, ChildSpec, GroupOptions, Policy, Stage, Standstill, Supervisor,
 };
 use tokio::time::Instant;
 
@@ -62,12 +62,17 @@ pub fn start(stage: &Stage, spec: ReplicaSpec) -> Replicas {
     let dirs = group.group("dirs", GroupOptions::default());
     let mut directories = Vec::new();
     let mut ids = Vec::new();
+    let is_alone = spec.directories.len() == 1;
     for (at, (directory, arbiter)) in spec.directories.into_iter().enumerate() {
         let disk = directory.disk.clone();
         ids.push(directory.id);
         let checkpoints = Checkpoints::of(&disk);
         let written = checkpoints.clone();
-        let standstill = arbiter.standstill().clone();
+        // The thread of an only directory carries the sessions too: a stop says nothing of the disk.
+        let standstill = match is_alone {
+            true => Standstill::new(0),
+            false => arbiter.standstill().clone(),
+        };
         let new = move || LogDir::new(directory.clone(), standstill.clone(), written.clone());
         let child = ChildSpec::new(at.to_string(), new)
             .on(&spec.arbiter)

@@ -151,7 +151,7 @@ fn a_directory_that_hangs_leaves_the_others_serving() {
 #[test]
 fn a_thread_that_stands_still_is_told_for_its_directory_once_each_way() {
     testing::run(|stage| async move {
-        let scene = Scene::new(&stage, 1).await;
+        let scene = Scene::new(&stage, 2).await;
         scene.serve("orders", 1).await;
         let thread = stage.system_arbiter().standstill().clone();
         for round in 1..=2 {
