@@ -33,6 +33,7 @@ pub struct MetadataImage {
     pub(crate) brokers: BTreeMap<NodeId, Arc<BrokerImage>>,
     pub(crate) topics: ShardedMap<TopicName, Arc<TopicImage>>,
     pub(crate) topic_names: ShardedMap<TopicId, TopicName>,
+    pub(crate) partition_count: usize,
     /// Names that hold '.' or '_', under the name with '_' only: what collides (M10).
     pub(crate) folded_names: ShardedMap<String, Vec<TopicName>>,
     pub(crate) broker_configs: BTreeMap<NodeId, Arc<ConfigOverrides>>,
@@ -50,6 +51,7 @@ impl MetadataImage {
             brokers: BTreeMap::new(),
             topics: ShardedMap::default(),
             topic_names: ShardedMap::default(),
+            partition_count: 0,
             folded_names: ShardedMap::default(),
             broker_configs: BTreeMap::new(),
             default_broker_configs: Arc::default(),
@@ -69,6 +71,7 @@ impl MetadataImage {
         image.is_loaded = true;
         for topic in topics {
             image.topic_names.insert(topic.id, topic.name.clone());
+            image.partition_count += topic.partitions.len();
             image.topics.insert(topic.name.clone(), Arc::new(topic));
         }
         image
@@ -102,6 +105,11 @@ impl MetadataImage {
     /// Count of topics.
     pub fn topic_count(&self) -> usize {
         self.topics.len()
+    }
+
+    /// Count of the partitions of all topics.
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
     }
 
     /// All topics, in no order.

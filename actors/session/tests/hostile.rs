@@ -89,6 +89,23 @@ fn bombs_are_refused_while_others_are_served() {
 }
 
 #[test]
+fn a_request_names_no_more_partitions_than_there_can_be() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        node.topic("orders", 3).await;
+        let naming = |count: i32| {
+            let parts: Vec<_> = (0..count).map(|at| ("orders", at, Bytes::new())).collect();
+            produce(1, &parts)
+        };
+        let mut client = node.connect().await;
+        let answer = client.produce(9, &naming(9_000)).await;
+        assert_eq!(answer.responses[0].partition_responses.len(), 9_000);
+        client.send(9, &naming(10_100)).await;
+        client.assert_closed().await;
+    });
+}
+
+#[test]
 fn what_is_named_again_and_again_is_answered_once() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;

@@ -138,6 +138,7 @@ fn create_partition(
         )
     })?;
     topic.partitions.push(created.clone());
+    image.partition_count += 1;
     Ok(())
 }
 
@@ -147,9 +148,9 @@ fn delete_topic(image: &mut MetadataImage, id: TopicId) -> Result<(), String> {
         .remove(&id)
         .ok_or_else(|| format!("no topic {id}"))?;
     let topic = image.topics.remove(&*name);
-    ensure(topic.is_some_and(|topic| topic.id == id), || {
-        format!("{name} has another id")
-    })?;
+    let topic = topic.filter(|topic| topic.id == id);
+    let topic = topic.ok_or_else(|| format!("{name} has another id"))?;
+    image.partition_count -= topic.partitions.len();
     if let Some(folded) = folded(&name) {
         let mut names = image.folded_names.remove(&folded).unwrap_or_default();
         names.retain(|other| *other != name);

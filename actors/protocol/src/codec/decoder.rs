@@ -22,6 +22,7 @@ pub struct Decoder {
     end: usize,
     /// Elements of all arrays so far.
     elements: usize,
+    elements_max: usize,
 }
 
 impl Decoder {
@@ -33,7 +34,14 @@ impl Decoder {
             position: 0,
             end,
             elements: 0,
+            elements_max: ELEMENTS_MAX,
         }
+    }
+
+    /// Lets the arrays of the frame claim no more than `elements_max` together, where the reader knows
+    /// that more make no sense. Never more than [`ELEMENTS_MAX`].
+    pub fn limit_elements(&mut self, elements_max: usize) {
+        self.elements_max = elements_max.min(ELEMENTS_MAX);
     }
 
     /// Bytes not read yet.
@@ -74,7 +82,7 @@ impl Decoder {
     /// Called before anything is allocated for them.
     #[inline]
     pub fn expect_elements(&mut self, count: usize, bytes_each: usize) -> Result<(), DecodeError> {
-        if count > ELEMENTS_MAX - self.elements {
+        if count > self.elements_max.saturating_sub(self.elements) {
             return Err(Malformed::Elements { count }.into());
         }
         let needed_bytes = count.saturating_mul(bytes_each.max(1));
@@ -300,6 +308,13 @@ mod tests {
         assert_eq!(
             decoder_of_two.expect_elements(count, 1),
             Err(Malformed::Elements { count }.into())
+        );
+        let mut limited = decoder(&[0; 9]);
+        limited.limit_elements(3);
+        assert_eq!(limited.expect_elements(2, 1), Ok(()));
+        assert_eq!(
+            limited.expect_elements(2, 1),
+            Err(Malformed::Elements { count: 2 }.into())
         );
         // 10,001 tagged fields.
         let outcome = decoder(&[0x91, 0x4e]).read_tagged_fields(|_, _| Ok(()));

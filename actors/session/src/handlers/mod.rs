@@ -114,11 +114,37 @@ pub(crate) fn start(
     })
 }
 
+/// Bytes of a request that cannot name so many partitions that its own cost is felt by others.
+const BYTES_UNBOUNDED: usize = 32 * 1024;
+
+/// Partitions that a request may name although the cluster does not have so many: those of topics that
+/// were deleted since the client looked.
+const PARTITIONS_UNKNOWN_MAX: usize = 10_000;
+
+/// Elements that a partition may take in a request: a Fetch can name it, its topic, and both once more
+/// to forget them.
+const ELEMENTS_PER_PARTITION: usize = 4;
+
+/// Keeps a request from naming far more partitions than there are: a megabyte of them holds the arbiter
+/// for tens of milliseconds, and with it every other connection.
+fn bound_partitions(api: ApiKey, received: &mut Received, context: &RequestContext) {
+    let names_partitions = matches!(
+        api,
+        ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::OffsetForLeaderEpoch
+    );
+    if names_partitions && received.body.left_bytes() > BYTES_UNBOUNDED {
+        let known = context.services.image().partition_count();
+        let elements_max = ELEMENTS_PER_PARTITION * known + PARTITIONS_UNKNOWN_MAX;
+        received.body.limit_elements(elements_max);
+    }
+}
+
 fn start_kafka(
     api: ApiKey,
-    received: Received,
+    mut received: Received,
     context: &RequestContext,
 ) -> Result<Started, DecodeError> {
+    bound_partitions(api, &mut received, context);
     let owned = || context.clone();
     Ok(match api {
         ApiKey::Produce => Started::Produce(received.decode()?),
