@@ -12,6 +12,8 @@
 //! | [`codec`] | what a field and a message are; decoder, encoder, `#[derive(Message)]` |
 //! | [`api`], [`header`] | table of keys and versions; headers and whole frames |
 //! | [`messages`] | one file an API: its request and response in every version |
+//! | [`consumer_protocol`] | what consumers tell each other inside JoinGroup and SyncGroup |
+//! | [`group_records`] | records of `__consumer_offsets` |
 //! | [`records`], [`crc`] | record batches, records and their checksum |
 //! | [`private`] | our own APIs beside Kafka's, from key 10000 on |
 //!
@@ -31,8 +33,10 @@ extern crate self as kabuki_protocol;
 
 pub mod api;
 pub mod codec;
+pub mod consumer_protocol;
 pub mod crc;
 pub mod error;
+pub mod group_records;
 pub mod header;
 pub mod ids;
 pub mod messages;

@@ -1,4 +1,5 @@
-//! Every message in every version against Kafka's schemas and the crate kafka-protocol, both ways.
+//! Every message in every version against Kafka's schemas and the crate kafka-protocol, both ways;
+//! those embedded in records against the schemas only, since the crate has none of them.
 
 #![allow(clippy::unwrap_used)] // in functions that the tests share
 
@@ -7,12 +8,15 @@ use std::fmt::Debug;
 use bytes::{Bytes, BytesMut};
 use kabuki_protocol::api::{APIS, ApiKey};
 use kabuki_protocol::codec::{Decoder, Encoder, Message};
+use kabuki_protocol::consumer_protocol::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription,
+};
 use kabuki_protocol::header::{self, Request, RequestHeader, Response};
 use kabuki_protocol::messages;
 use kafka_protocol::messages as oracle;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as OracleMessage};
 
-use schema::{Fill, Random, for_each_message, generate};
+use schema::{Fill, Random, for_each_embedded, for_each_message, generate};
 
 mod schema;
 
@@ -61,6 +65,7 @@ fn agrees_with_schema<T: Message + PartialEq + Debug>() {
 #[test]
 fn messages_agree_with_kafkas_schemas() {
     for_each_message!(agrees_with_schema);
+    for_each_embedded!(agrees_with_schema);
 }
 
 /// The oracle reads what we write, and we read what it writes.
@@ -104,6 +109,8 @@ where
 #[test]
 fn messages_agree_with_the_oracle_both_ways() {
     for_each_message!(agrees_with_oracle and oracle);
+    agrees_with_oracle::<ConsumerProtocolSubscription, oracle::ConsumerProtocolSubscription>();
+    agrees_with_oracle::<ConsumerProtocolAssignment, oracle::ConsumerProtocolAssignment>();
 }
 
 fn skips_unknown_tags<T: Message + PartialEq + Debug>() {
@@ -122,6 +129,7 @@ fn skips_unknown_tags<T: Message + PartialEq + Debug>() {
 #[test]
 fn tagged_fields_that_nobody_knows_are_skipped() {
     for_each_message!(skips_unknown_tags);
+    for_each_embedded!(skips_unknown_tags);
 }
 
 /// One line of the API table against the messages that stand for it.

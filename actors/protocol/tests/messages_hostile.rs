@@ -11,7 +11,7 @@ use kabuki_protocol::codec::{
 };
 use kabuki_protocol::header::{RequestHeader, ResponseHeader};
 
-use schema::{Fill, LengthAt, Random, for_each_message, generate};
+use schema::{Fill, LengthAt, Random, for_each_embedded, for_each_message, generate};
 
 mod schema;
 
@@ -59,6 +59,7 @@ fn refuses_every_prefix<T: Message + Debug>() {
 #[test]
 fn a_message_cut_anywhere_is_refused() {
     for_each_message!(refuses_every_prefix);
+    for_each_embedded!(refuses_every_prefix);
 }
 
 fn replace_length(bytes: &[u8], at: &LengthAt, length: &[u8]) -> Vec<u8> {
@@ -107,6 +108,7 @@ fn refuses_lies<T: Message + Debug>() {
 #[test]
 fn lengths_and_counts_that_lie_are_refused_where_they_stand() {
     for_each_message!(refuses_lies);
+    for_each_embedded!(refuses_lies);
 }
 
 fn refuses_nulls<T: Message + Debug>() {
@@ -129,6 +131,7 @@ fn refuses_nulls<T: Message + Debug>() {
 #[test]
 fn null_is_refused_where_the_version_allows_none() {
     for_each_message!(refuses_nulls);
+    for_each_embedded!(refuses_nulls);
 }
 
 /// Flips bytes. What still decodes must encode again and come back the same.
@@ -157,6 +160,7 @@ fn survives_mutation<T: Message + PartialEq + Debug>() {
 #[test]
 fn mutated_messages_are_refused_or_sound() {
     for_each_message!(survives_mutation);
+    for_each_embedded!(survives_mutation);
 }
 
 fn survives_noise<T: Message + Debug>() {
@@ -180,6 +184,7 @@ fn survives_noise<T: Message + Debug>() {
 #[test]
 fn noise_and_unknown_versions_do_no_harm() {
     for_each_message!(survives_noise);
+    for_each_embedded!(survives_noise);
     let mut random = Random(1);
     for count in 0..2_000 {
         let mut bytes = random.bytes(count % 40);

@@ -37,8 +37,12 @@ impl Field<'_> {
 
     fn read(&self) -> TokenStream {
         let (ty, place) = (self.ty, &self.place);
+        let read = match self.attributes.tag {
+            None => quote!(read),
+            Some(_) => quote!(read_tagged),
+        };
         let value = quote! {
-            <#ty as ::kabuki_protocol::codec::Field>::read(decoder, form)
+            <#ty as ::kabuki_protocol::codec::Field>::#read(decoder, form)
                 .map_err(|error| error.in_field(#place))?
         };
         match self.attributes.nullable.and_then(Range::condition) {
@@ -66,9 +70,13 @@ impl Field<'_> {
                     }
                 }
             });
+        let write = match self.attributes.tag {
+            None => quote!(write),
+            Some(_) => quote!(write_tagged),
+        };
         quote! {
             #null_check
-            ::kabuki_protocol::codec::Field::write(&self.#name, encoder, form)
+            ::kabuki_protocol::codec::Field::#write(&self.#name, encoder, form)
                 .map_err(|error| error.in_field(#place))?;
         }
     }
@@ -107,7 +115,9 @@ pub(crate) fn message(input: &DeriveInput) -> Result<TokenStream> {
             }
         }
     });
-    Ok(quote!(#default #field #message))
+    let name = &input.ident;
+    let structure = quote!(impl ::kabuki_protocol::codec::Structure for #name {});
+    Ok(quote!(#default #field #structure #message))
 }
 
 fn fields(input: &DeriveInput) -> Result<Vec<Field<'_>>> {

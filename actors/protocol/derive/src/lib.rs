@@ -1,7 +1,7 @@
 //! Derives the versioned encoding of Kafka messages.
 //!
-//! `#[derive(Message)]` on a struct with named fields writes `Default` and
-//! `kabuki_protocol::codec::Field`, and for whole messages `kabuki_protocol::codec::Message` too.
+//! `#[derive(Message)]` on a struct with named fields writes `Default` and the traits `Field` and
+//! `Structure` of `kabuki_protocol::codec`, and for whole messages its `Message` too.
 //! The struct must be `PartialEq`. Fields are laid out in the order in which they are declared.
 //!
 //! ```text
@@ -31,7 +31,7 @@ mod expand;
 
 use proc_macro::TokenStream;
 
-/// Derives `Field` and `Default`, and `Message` where the struct names its versions.
+/// Derives `Field`, `Structure` and `Default`, and `Message` where the struct names its versions.
 #[proc_macro_derive(Message, attributes(kafka))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);

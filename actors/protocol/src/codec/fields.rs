@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{DecodeError, Decoder, EncodeError, Encoder, Field, Form, STRING_BYTES_MAX};
+use super::{DecodeError, Decoder, EncodeError, Encoder, Field, Form, STRING_BYTES_MAX, Structure};
 use crate::ids::TopicId;
 
 macro_rules! integer_field {
@@ -257,4 +257,53 @@ impl<T: Field> Field for Vec<T> {
         self.iter()
             .try_for_each(|element| element.write(encoder, form))
     }
+}
+
+/// Structs that may be null: 1 in front of the fields, or a null mark alone. The mark is a byte, any
+/// below 0 for null; in a tagged field it is an unsigned varint, 0 for null, as in Kafka's generator.
+impl<T: Structure> Field for Option<T> {
+    #[inline]
+    fn bytes_min(_: Form) -> usize {
+        1
+    }
+
+    #[inline]
+    fn read(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
+        if decoder.read_i8()? < 0 {
+            return Ok(None);
+        }
+        T::read(decoder, form).map(Some)
+    }
+
+    #[inline]
+    fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
+        put_marked(self.as_ref(), -1, encoder, form)
+    }
+
+    #[inline]
+    fn read_tagged(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
+        if decoder.read_uvarint()? == 0 {
+            return Ok(None);
+        }
+        T::read(decoder, form).map(Some)
+    }
+
+    #[inline]
+    fn write_tagged(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
+        put_marked(self.as_ref(), 0, encoder, form)
+    }
+}
+
+fn put_marked<T: Structure>(
+    structure: Option<&T>,
+    null_mark: i8,
+    encoder: &mut Encoder,
+    form: Form,
+) -> Result<(), EncodeError> {
+    let Some(fields) = structure else {
+        encoder.put_i8(null_mark);
+        return Ok(());
+    };
+    encoder.put_i8(1);
+    fields.write(encoder, form)
 }

@@ -8,10 +8,15 @@ mod refusal;
 
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
+
 pub use decoder::{Decoder, ELEMENTS_MAX, STRING_BYTES_MAX, TAGGED_FIELDS_MAX};
 pub use encoder::{EncodedFrame, Encoder};
 pub use kabuki_protocol_derive::Message;
 pub use refusal::{DecodeError, EncodeError, Malformed};
+
+/// Room for an embedded message: a committed offset takes about 50 bytes, its key as many.
+const EMBEDDED_BYTES: usize = 64;
 
 /// How a message is laid out: its version, and whether that version is flexible.
 ///
@@ -35,10 +40,24 @@ pub trait Field: Sized {
 
     /// Writes one value.
     fn write(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError>;
+
+    /// Reads a value that stands in a tagged field.
+    fn read_tagged(decoder: &mut Decoder, form: Form) -> Result<Self, DecodeError> {
+        Self::read(decoder, form)
+    }
+
+    /// Writes a value into a tagged field.
+    fn write_tagged(&self, encoder: &mut Encoder, form: Form) -> Result<(), EncodeError> {
+        self.write(encoder, form)
+    }
 }
 
+/// A struct with `#[derive(Message)]`, which the other fields are not. One that may be null has a mark
+/// in front, since it has no length to say so with.
+pub trait Structure: Field {}
+
 /// A request, a response, or a record of Kafka's internal topics: the outermost struct.
-pub trait Message: Field + Default {
+pub trait Message: Structure + Default {
     /// Kafka's name of the schema, `ProduceRequest`.
     const NAME: &'static str;
     /// Versions that can be encoded and decoded.
@@ -83,4 +102,16 @@ pub trait Message: Field + Default {
         }
         self.write(encoder, Self::form(version))
     }
+}
+
+/// A number of 16 bits and a message, as Kafka embeds messages in fields and records.
+pub(crate) fn encode_prefixed<T: Message>(
+    prefix: i16,
+    message: &T,
+    version: i16,
+) -> Result<Bytes, EncodeError> {
+    let mut encoder = Encoder::with_capacity(EMBEDDED_BYTES);
+    encoder.put_i16(prefix);
+    message.encode(&mut encoder, version)?;
+    Ok(encoder.finish().to_bytes())
 }

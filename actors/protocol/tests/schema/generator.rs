@@ -212,6 +212,13 @@ impl Generator<'_> {
             kind => match self.scalar(kind, must_be_set) {
                 Some(value) => Some(some(value)),
                 None => {
+                    if is_null {
+                        self.put(&[0xff]);
+                        return Some(format!("{name}: None"));
+                    }
+                    if nullable {
+                        self.put(&[1]);
+                    }
                     self.out.shown.push(format!("{name}: "));
                     let filled = self.structure_set(&field.kind, &field.fields, must_be_set);
                     assert!(filled, "{name} has fields in this version");

@@ -1,4 +1,5 @@
-//! Reads `kafka-4.3.txt`, the layout of Kafka's messages, for the tests that hold our codec against it.
+//! Reads `kafka-4.3.txt` and `kafka-4.3-embedded.txt`, the layout of Kafka's messages, for the tests that
+//! hold our codec against it.
 
 // Each test binary uses its own part of this module; what cannot be parsed fails the test.
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
@@ -35,6 +36,27 @@ macro_rules! for_each_message {
 }
 pub(crate) use for_each_message;
 
+/// Calls `$check::<Ours>()` for each message that is embedded in a field or a record.
+macro_rules! for_each_embedded {
+    ($check:ident) => {
+        for_each_embedded!(@each $check consumer_protocol:
+            ConsumerProtocolSubscription ConsumerProtocolAssignment);
+        for_each_embedded!(@each $check group_records:
+            OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue
+            ConsumerGroupMetadataKey ConsumerGroupMetadataValue
+            ConsumerGroupPartitionMetadataKey ConsumerGroupPartitionMetadataValue
+            ConsumerGroupMemberMetadataKey ConsumerGroupMemberMetadataValue
+            ConsumerGroupTargetAssignmentMetadataKey ConsumerGroupTargetAssignmentMetadataValue
+            ConsumerGroupTargetAssignmentMemberKey ConsumerGroupTargetAssignmentMemberValue
+            ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue
+            ConsumerGroupRegularExpressionKey ConsumerGroupRegularExpressionValue)
+    };
+    (@each $check:ident $module:ident: $($name:ident)*) => {
+        $($check::<kabuki_protocol::$module::$name>();)*
+    };
+}
+pub(crate) use for_each_embedded;
+
 pub(crate) type Range = RangeInclusive<i16>;
 
 #[derive(Debug, Clone)]
@@ -63,12 +85,14 @@ pub(crate) struct Api {
 }
 
 const TEXT: &str = include_str!("kafka-4.3.txt");
+const EMBEDDED: &str = include_str!("kafka-4.3-embedded.txt");
 const NO_VERSION: Range = RangeInclusive::new(1, 0);
 
 /// The schema of one message.
 pub(crate) fn schema(name: &str) -> Schema {
     let is_head = |line: &&str| line.split(' ').next() == Some(name);
-    let mut lines = TEXT.lines().skip_while(|line| !is_head(line)).peekable();
+    let text = TEXT.lines().chain(EMBEDDED.lines());
+    let mut lines = text.skip_while(|line| !is_head(line));
     let words: Vec<_> = lines
         .next()
         .expect("a message of the file")
