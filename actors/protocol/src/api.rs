@@ -21,7 +21,7 @@ pub struct ApiSpec {
 /// Builds the key and the table from one line an API.
 macro_rules! apis {
     ($($(#[$doc:meta])* $name:ident = $key:literal: $min:literal..=$max:literal,
-        decode from $decode_min:literal, flexible since $flexible:literal;)*) => {
+        decode from $decode_min:literal, flexible since $flexible:expr;)*) => {
         /// The key of a Kafka API, first field of each request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
@@ -74,8 +74,24 @@ apis! {
     ListOffsets = 2: 1..=11, decode from 1, flexible since 6;
     /// Names brokers, topics, partitions and leaders.
     Metadata = 3: 0..=13, decode from 0, flexible since 9;
+    /// Stores offsets of a group.
+    OffsetCommit = 8: 2..=10, decode from 2, flexible since 8;
+    /// Reads offsets of groups.
+    OffsetFetch = 9: 1..=10, decode from 1, flexible since 6;
     /// Names the broker that coordinates a group or a transactional id.
     FindCoordinator = 10: 0..=6, decode from 0, flexible since 3;
+    /// Enters a classic group.
+    JoinGroup = 11: 0..=9, decode from 0, flexible since 6;
+    /// Keeps a member in its classic group.
+    Heartbeat = 12: 0..=4, decode from 0, flexible since 4;
+    /// Takes members out of a classic group.
+    LeaveGroup = 13: 0..=5, decode from 0, flexible since 4;
+    /// Hands in and fetches the assignment of a classic group.
+    SyncGroup = 14: 0..=5, decode from 0, flexible since 4;
+    /// Describes classic groups.
+    DescribeGroups = 15: 0..=6, decode from 0, flexible since 5;
+    /// Names groups.
+    ListGroups = 16: 0..=5, decode from 0, flexible since 3;
     /// Names the APIs and versions of a broker; its response header is always version 0.
     ApiVersions = 18: 0..=4, decode from 0, flexible since 3;
     /// Creates topics.
@@ -92,10 +108,18 @@ apis! {
     DescribeConfigs = 32: 1..=4, decode from 1, flexible since 4;
     /// Adds partitions to topics.
     CreatePartitions = 37: 0..=3, decode from 0, flexible since 2;
+    /// Deletes groups.
+    DeleteGroups = 42: 0..=2, decode from 0, flexible since 2;
     /// Changes single configuration keys.
     IncrementalAlterConfigs = 44: 0..=1, decode from 0, flexible since 1;
+    /// Deletes offsets of a group.
+    OffsetDelete = 47: 0..=0, decode from 0, flexible since i16::MAX;
     /// Names the brokers or controllers of a cluster.
     DescribeCluster = 60: 0..=2, decode from 0, flexible since 0;
+    /// Keeps a member in its group of the new protocol and tells it what to own.
+    ConsumerGroupHeartbeat = 68: 0..=1, decode from 0, flexible since 0;
+    /// Describes groups of the new protocol.
+    ConsumerGroupDescribe = 69: 0..=1, decode from 0, flexible since 0;
 }
 
 impl ApiKey {

@@ -161,7 +161,15 @@ fn the_table_names_exactly_the_versions_that_decode() {
         table_line::<messages::FetchRequest>(),
         table_line::<messages::ListOffsetsRequest>(),
         table_line::<messages::MetadataRequest>(),
+        table_line::<messages::OffsetCommitRequest>(),
+        table_line::<messages::OffsetFetchRequest>(),
         table_line::<messages::FindCoordinatorRequest>(),
+        table_line::<messages::JoinGroupRequest>(),
+        table_line::<messages::HeartbeatRequest>(),
+        table_line::<messages::LeaveGroupRequest>(),
+        table_line::<messages::SyncGroupRequest>(),
+        table_line::<messages::DescribeGroupsRequest>(),
+        table_line::<messages::ListGroupsRequest>(),
         table_line::<messages::ApiVersionsRequest>(),
         table_line::<messages::CreateTopicsRequest>(),
         table_line::<messages::DeleteTopicsRequest>(),
@@ -170,8 +178,12 @@ fn the_table_names_exactly_the_versions_that_decode() {
         table_line::<messages::OffsetForLeaderEpochRequest>(),
         table_line::<messages::DescribeConfigsRequest>(),
         table_line::<messages::CreatePartitionsRequest>(),
+        table_line::<messages::DeleteGroupsRequest>(),
         table_line::<messages::IncrementalAlterConfigsRequest>(),
+        table_line::<messages::OffsetDeleteRequest>(),
         table_line::<messages::DescribeClusterRequest>(),
+        table_line::<messages::ConsumerGroupHeartbeatRequest>(),
+        table_line::<messages::ConsumerGroupDescribeRequest>(),
     ];
     let table: Vec<_> = APIS.iter().map(|spec| spec.key).collect();
     assert_eq!(lines[..], table[..]);

@@ -41,6 +41,22 @@ fuzz_target!(|frame: &[u8]| {
             exchange::<IncrementalAlterConfigsRequest>(body, version)
         }
         Some(ApiKey::DescribeCluster) => exchange::<DescribeClusterRequest>(body, version),
+        Some(ApiKey::OffsetCommit) => exchange::<OffsetCommitRequest>(body, version),
+        Some(ApiKey::OffsetFetch) => exchange::<OffsetFetchRequest>(body, version),
+        Some(ApiKey::JoinGroup) => exchange::<JoinGroupRequest>(body, version),
+        Some(ApiKey::Heartbeat) => exchange::<HeartbeatRequest>(body, version),
+        Some(ApiKey::LeaveGroup) => exchange::<LeaveGroupRequest>(body, version),
+        Some(ApiKey::SyncGroup) => exchange::<SyncGroupRequest>(body, version),
+        Some(ApiKey::DescribeGroups) => exchange::<DescribeGroupsRequest>(body, version),
+        Some(ApiKey::ListGroups) => exchange::<ListGroupsRequest>(body, version),
+        Some(ApiKey::DeleteGroups) => exchange::<DeleteGroupsRequest>(body, version),
+        Some(ApiKey::OffsetDelete) => exchange::<OffsetDeleteRequest>(body, version),
+        Some(ApiKey::ConsumerGroupHeartbeat) => {
+            exchange::<ConsumerGroupHeartbeatRequest>(body, version)
+        }
+        Some(ApiKey::ConsumerGroupDescribe) => {
+            exchange::<ConsumerGroupDescribeRequest>(body, version)
+        }
         None => private(&decoder),
     }
 });

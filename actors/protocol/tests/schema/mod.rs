@@ -25,7 +25,14 @@ macro_rules! for_each_message {
             DescribeConfigsRequest DescribeConfigsResponse
             CreatePartitionsRequest CreatePartitionsResponse
             IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
-            DescribeClusterRequest DescribeClusterResponse)
+            DescribeClusterRequest DescribeClusterResponse
+            OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
+            JoinGroupRequest JoinGroupResponse HeartbeatRequest HeartbeatResponse
+            LeaveGroupRequest LeaveGroupResponse SyncGroupRequest SyncGroupResponse
+            DescribeGroupsRequest DescribeGroupsResponse ListGroupsRequest ListGroupsResponse
+            DeleteGroupsRequest DeleteGroupsResponse OffsetDeleteRequest OffsetDeleteResponse
+            ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse
+            ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse)
     };
     (@each $check:ident: $($name:ident)*) => {
         $($check::<kabuki_protocol::messages::$name>();)*

@@ -16,7 +16,7 @@ use kabuki_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::Started;
+use super::{Started, is_served};
 use crate::request::RequestContext;
 
 /// Levels of `metadata.version` that Kafka 4.3 supports, and the one it runs with.
@@ -35,6 +35,7 @@ pub(super) fn answer(request: &ApiVersionsRequest, context: &RequestContext) -> 
     }
     let api_keys = APIS
         .iter()
+        .filter(|api| is_served(api.key))
         .map(|api| ApiVersion {
             api_key: api.key.code(),
             min_version: api.min,

@@ -89,6 +89,29 @@ impl RequestRefused {
     }
 }
 
+/// APIs that `protocol` has messages for and that no handler answers yet: those of groups.
+macro_rules! without_handler {
+    () => {
+        ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::JoinGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::SyncGroup
+            | ApiKey::DescribeGroups
+            | ApiKey::ListGroups
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
+    };
+}
+
+/// True for an API with a handler; the others are not named in ApiVersions, and refused as unknown.
+pub(crate) const fn is_served(api: ApiKey) -> bool {
+    !matches!(api, without_handler!())
+}
+
 /// Reads a request and starts its work.
 pub(crate) fn start(
     received: Received,
@@ -107,11 +130,13 @@ pub(crate) fn start(
         }
         return Err(RequestRefused::UnsupportedVersion { api, version });
     }
-    start_kafka(api, received, context).map_err(|source| RequestRefused::Malformed {
+    let started = start_kafka(api, received, context);
+    let started = started.map_err(|source| RequestRefused::Malformed {
         api,
         version,
         source,
-    })
+    })?;
+    started.ok_or(RequestRefused::UnknownApi { api_key })
 }
 
 /// Bytes of a request that cannot name so many partitions that its own cost is felt by others.
@@ -139,14 +164,15 @@ fn bound_partitions(api: ApiKey, received: &mut Received, context: &RequestConte
     }
 }
 
+/// `None` for an API without a handler.
 fn start_kafka(
     api: ApiKey,
     mut received: Received,
     context: &RequestContext,
-) -> Result<Started, DecodeError> {
+) -> Result<Option<Started>, DecodeError> {
     bound_partitions(api, &mut received, context);
     let owned = || context.clone();
-    Ok(match api {
+    let started = match api {
         ApiKey::Produce => Started::Produce(received.decode()?),
         ApiKey::Fetch => Started::Fetch(received.decode()?),
         ApiKey::ListOffsets => Started::job(list_offsets::answer(received.decode()?, owned())),
@@ -171,7 +197,9 @@ fn start_kafka(
             owned(),
         )),
         ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
-    })
+        without_handler!() => return Ok(None),
+    };
+    Ok(Some(started))
 }
 
 /// The shortest and longest time an administrative request may ask for; 0 and less stand for "as long
