@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
         2,
         &["kabuki-protocol", "kabuki-runtime", "kabuki-storage"],
     ),
+    ("kabuki-group", 3, &["kabuki-protocol"]),
     (
         "kabuki-replica",
         3,
