@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import time
 
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from faults import (
     HEAL_S,
@@ -102,8 +102,11 @@ def frozen(binary):
 
 def synced(node):
     """Each write is synced before it is acknowledged, so that what the medium says is heard at once."""
-    resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, set_config={"flush.messages": "1"})
-    AdminClient({"bootstrap.servers": node.bootstrap}).alter_configs([resource])[resource].result(20)
+    entry = ConfigEntry("flush.messages", "1", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, incremental_configs=[entry])
+    # Kept, as a client that is dropped gives up what it was asked.
+    admin = AdminClient({"bootstrap.servers": node.bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result(20)
 
 
 def io_error(binary):
