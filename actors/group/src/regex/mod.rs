@@ -4,7 +4,7 @@
 //! expression. `re2` closes the gaps of syntax. What stays different:
 //!
 //! * `\C` (any byte) and `(?<name>` before RE2/J 1.8 are unknown there or here; nobody uses them on topics.
-//! * A counted repetition may be as large as the compiled form allows ([`COMPILED_BYTES_MAX`]); RE2 stops at
+//! * A counted repetition may be as large as the compiled form allows (256 KiB); RE2 stops at
 //!   1,000. An expression that RE2 takes and whose compiled form is larger than that bound is refused (128).
 //! * `(?m)` and `\b` see topic names only, which are ASCII without line ends; both engines agree there.
 
