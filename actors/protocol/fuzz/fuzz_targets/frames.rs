@@ -47,11 +47,13 @@ fuzz_target!(|input: &[u8]| {
         }
         loop {
             match buffer.next_frame() {
-                Ok(Some(frame)) => seen.push(frame),
+                // A frame that is held keeps its buffer from being used again; one that is let go does not.
+                Ok(Some(frame)) if steps[1] & 2 == 0 => seen.push(frame),
+                Ok(Some(frame)) => seen.push(Bytes::copy_from_slice(&frame)),
                 Ok(None) => {
                     // As a session does between two reads, now and then.
                     if steps[1] & 1 == 0 {
-                        buffer.rest(&mut pool);
+                        buffer.rest(steps[1] & 4 == 0, &mut pool);
                     }
                     break;
                 }
