@@ -3,15 +3,15 @@
 import argparse
 import fnmatch
 import pathlib
-import signal
 import sys
 import time
 
 import quiet
 import table
-from brokers import BrokerFailed, Kabuki, Kafka
+import tool
+from brokers import Kabuki, Kafka
 from places import KABUKI
-from rows import ROWS, START, LoadFailed, Session, pretouch
+from rows import ROWS, START, Session, pretouch
 
 
 def main():
@@ -101,18 +101,5 @@ def warm_up(session, seconds):
         turn += 1
 
 
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    # So that an end from outside ends the brokers as well.
-    signal.signal(signal.SIGTERM, interrupted)
-    try:
-        sys.exit(main())
-    except (BrokerFailed, LoadFailed) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("compare: ended from outside, nothing is saved", file=sys.stderr)
-        sys.exit(130)
+    tool.run("compare", main)

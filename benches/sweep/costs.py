@@ -6,11 +6,11 @@ import os
 import pathlib
 import resource
 import struct
-import sys
 import time
 
 import table
-from brokers import BrokerFailed, Kabuki
+import tool
+from brokers import Kabuki
 from places import KABUKI, WORK
 from rows import LoadFailed, Session, directory_bytes
 from wire import Connection
@@ -160,8 +160,4 @@ def crc32c(data):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (BrokerFailed, LoadFailed) as error:
-        print(f"costs: {error}", file=sys.stderr)
-        sys.exit(1)
+    tool.run("costs", main)

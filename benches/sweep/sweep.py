@@ -5,15 +5,15 @@ import dataclasses
 import datetime
 import json
 import pathlib
-import signal
 import sys
 import time
 
 import quiet
 import table
-from brokers import BrokerFailed, Kabuki, Kafka
+import tool
+from brokers import Kabuki, Kafka
 from places import KABUKI, REPO, RESULTS, WORK
-from rows import LoadFailed, Session, pretouch
+from rows import Session, pretouch
 
 RECORD_BYTES = 100
 
@@ -197,18 +197,5 @@ def save(text, points, surroundings, options):
     return path.relative_to(REPO)
 
 
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    # So that an end from outside ends the broker as well.
-    signal.signal(signal.SIGTERM, interrupted)
-    try:
-        sys.exit(main())
-    except (BrokerFailed, LoadFailed) as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("sweep: ended from outside, nothing is saved", file=sys.stderr)
-        sys.exit(130)
+    tool.run("sweep", main)
