@@ -9,6 +9,7 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{Endpoint, MetadataImage, PartitionImage};
 use kabuki_controller::messages::RegisterBroker;
 use kabuki_controller::{Controller, ControllerSpec, FailStop};
+use kabuki_group::{Coordinators, CoordinatorsSpec};
 use kabuki_partition::Partition;
 use kabuki_protocol::ids::NodeId;
 use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
@@ -30,6 +31,9 @@ const REGISTER_WAIT: Duration = Duration::from_secs(120);
 
 /// How long connections may take to end at a stop: their answers are on the way or never will be.
 const EDGE_STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long the groups may take to answer all that wait.
+const GROUP_STOP_WAIT: Duration = Duration::from_secs(3);
 
 /// How long the partitions may take to flush and close.
 const REPLICA_STOP_WAIT: Duration = Duration::from_secs(25);
@@ -66,6 +70,7 @@ pub(crate) enum StartRefused {
 pub(crate) struct Node {
     identity: Identity,
     edge: Supervisor,
+    coordinators: Coordinators,
     replicas: Replicas,
     addresses: Vec<(String, std::net::SocketAddr)>,
     edge_arbiter: Arbiter,
@@ -119,11 +124,23 @@ impl Node {
             },
         );
 
+        let coordinators = kabuki_group::start(
+            stage,
+            CoordinatorsSpec {
+                config: config.clone(),
+                image: image.clone(),
+                controller: controller.clone(),
+                arbiter: edge_arbiter.clone(),
+                clock: Arc::new(wall_clock_ms),
+            },
+        );
+
         let services = SessionServices::new(ServicesSpec {
             config: config.clone(),
             image,
             controller: ControllerPort::of(&controller),
             partitions: partition_finder(stage),
+            groups: Arc::new(coordinators.clone()),
             stage: stage.clone(),
             memory_bytes_default: memory::in_flight_bytes_default(),
             connections_max: usize::try_from(descriptors.connections_max).unwrap_or(usize::MAX),
@@ -146,6 +163,7 @@ impl Node {
         Ok(Self {
             identity,
             edge,
+            coordinators,
             replicas,
             addresses,
             edge_arbiter,
@@ -176,6 +194,7 @@ impl Node {
     /// Returns what could not be closed in order.
     pub(crate) async fn stop(self) -> Vec<String> {
         self.edge.stop(EDGE_STOP_WAIT).await;
+        self.coordinators.stop(GROUP_STOP_WAIT).await;
         let trouble = self.replicas.stop(REPLICA_STOP_WAIT).await;
         // The directories stay locked until nothing writes to them any more.
         drop(self.identity);

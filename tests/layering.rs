@@ -22,7 +22,16 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
         2,
         &["kabuki-protocol", "kabuki-runtime", "kabuki-storage"],
     ),
-    ("kabuki-group", 3, &["kabuki-protocol"]),
+    (
+        "kabuki-group",
+        3,
+        &[
+            "kabuki-controller",
+            "kabuki-partition",
+            "kabuki-protocol",
+            "kabuki-runtime",
+        ],
+    ),
     (
         "kabuki-replica",
         3,
@@ -39,6 +48,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
         5,
         &[
             "kabuki-controller",
+            "kabuki-group",
             "kabuki-partition",
             "kabuki-protocol",
             "kabuki-runtime",
@@ -51,6 +61,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
         &[
             "kabuki-client",
             "kabuki-controller",
+            "kabuki-group",
             "kabuki-partition",
             "kabuki-protocol",
             "kabuki-replica",

@@ -51,8 +51,12 @@ pub mod refusal;
 pub mod regex;
 pub mod topics;
 
+mod coordinators;
 mod embedded;
+mod spec;
 mod state;
 
 pub use config::{GroupConfig, MigrationPolicy};
+pub use coordinators::{Asked, CoordinatorRefused, GroupCoordinators, GroupsListed, OFFSETS_TOPIC};
+pub use spec::{Coordinators, CoordinatorsSpec, start};
 pub use state::{Append, Context, Effects, End, Group, KeyIndex};

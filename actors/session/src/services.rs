@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{ImageWatch, MetadataImage};
+use kabuki_group::GroupCoordinators;
 use kabuki_protocol::ids::{NodeId, PartitionId};
 use kabuki_runtime::Stage;
 use tokio::sync::Semaphore;
@@ -34,6 +35,8 @@ pub struct ServicesSpec {
     pub controller: ControllerPort,
     /// Finds the partitions of this node.
     pub partitions: PartitionFinder,
+    /// The consumer groups of this node.
+    pub groups: Arc<dyn GroupCoordinators>,
     /// The runtime of the node: private requests read its registry and its supervision log.
     pub stage: Stage,
     /// Bytes of requests and answers in flight where `kabuki.memory.max` and
@@ -60,6 +63,7 @@ pub struct SessionServices {
     /// Turns to check a costly batch on a thread: half the cores, the others go on serving.
     pub(crate) costly_checks: Arc<Semaphore>,
     partitions: PartitionFinder,
+    groups: Arc<dyn GroupCoordinators>,
     connections_seen: AtomicU64,
 }
 
@@ -84,6 +88,7 @@ impl SessionServices {
             clock: spec.clock,
             costly_checks: Arc::new(Semaphore::new(costly_checks_max())),
             partitions: spec.partitions,
+            groups: spec.groups,
             connections_seen: AtomicU64::new(0),
             config,
         })
@@ -101,6 +106,12 @@ impl SessionServices {
     /// The actor that hosts a partition here.
     pub(crate) fn partition(&self, id: &PartitionId) -> Option<PartitionPort> {
         (self.partitions)(id)
+    }
+
+    /// The consumer groups of this node.
+    #[expect(dead_code, reason = "the handlers of the group requests come next")]
+    pub(crate) fn groups(&self) -> &dyn GroupCoordinators {
+        &*self.groups
     }
 
     /// Numbers a new connection; counts from 1.

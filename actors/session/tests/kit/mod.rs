@@ -14,6 +14,9 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{Endpoint, ImageWatch};
 use kabuki_controller::messages::{CreateTopics, DeleteTopics, NewTopic, RegisterBroker, TopicRef};
 use kabuki_controller::{Controller, ControllerSpec};
+use kabuki_group::messages::{Answer, Request};
+use kabuki_group::names::GroupId;
+use kabuki_group::{Asked, CoordinatorRefused, GroupCoordinators, GroupsListed};
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, TopicId};
 use kabuki_runtime::{
     ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Standstill, Supervisor,
@@ -32,6 +35,27 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The wall clock of the tests, in milliseconds.
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// A node that has no groups and can make none.
+struct NoGroups;
+
+impl GroupCoordinators for NoGroups {
+    fn ask(&self, _: GroupId, _: Request) -> Asked<Result<Answer, CoordinatorRefused>> {
+        Box::pin(async { Err(CoordinatorRefused::NotAvailable) })
+    }
+
+    fn list(&self) -> Asked<GroupsListed> {
+        Box::pin(async { GroupsListed::default() })
+    }
+
+    fn ensure_topic(&self) -> Asked<Result<i32, CoordinatorRefused>> {
+        Box::pin(async { Err(CoordinatorRefused::NotAvailable) })
+    }
+
+    fn partition_of(&self, _: &str) -> Option<i32> {
+        None
+    }
+}
 
 pub(crate) struct Node {
     pub(crate) stage: Stage,
@@ -114,6 +138,7 @@ impl Node {
             image: image.clone(),
             controller: ControllerPort::of(&controller),
             partitions: Arc::new(partitions),
+            groups: Arc::new(NoGroups),
             stage: stage.clone(),
             memory_bytes_default: 0,
             connections_max: usize::MAX,
