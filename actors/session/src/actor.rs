@@ -83,6 +83,8 @@ pub struct Session {
     last_active: Instant,
     /// The socket was not asked for more because there was no room; to be asked once there is.
     is_read_paused: bool,
+    /// The request in hand waits for other clients.
+    is_parked: bool,
     requests_seen: u64,
     client_id: Arc<str>,
 }
@@ -118,6 +120,7 @@ impl Session {
             watched_threads: Vec::new(),
             last_active: Instant::now(),
             is_read_paused: false,
+            is_parked: false,
             requests_seen: 0,
             client_id: "".into(),
         }
@@ -313,6 +316,14 @@ impl Session {
                 self.account();
                 cx.spawn(job, move |answer| JobAnswered { ticket, answer });
             }
+            Ok(Started::Parked { job, held_bytes }) => {
+                self.pipeline.add_bytes(ticket, held_bytes);
+                // What it took to read it is given back: it may wait for minutes.
+                self.share.request_answered();
+                self.account();
+                self.is_parked = true;
+                cx.spawn(job, move |answer| JobAnswered { ticket, answer });
+            }
             Ok(Started::Produce(request)) => self.start_produce(ticket, request, context, cx),
             Ok(Started::Fetch(request)) => self.start_fetch(ticket, request, context, cx),
             Err(refused) => {
@@ -406,7 +417,7 @@ impl Session {
             .is_none_or(|socket| socket.unsent_bytes() == 0);
         match self.course {
             Course::Open => false,
-            Course::Draining => is_sent && self.pipeline.is_empty(),
+            Course::Draining => is_sent && (self.pipeline.is_empty() || self.is_parked),
             Course::Closing => is_sent,
         }
     }
@@ -468,6 +479,7 @@ impl Actor for Session {
 
 impl Handler<JobAnswered> for Session {
     fn handle(&mut self, message: JobAnswered, _cx: &mut Context<Self>) {
+        self.is_parked = false;
         self.pipeline.answer(message.ticket, message.answer);
         self.share.request_answered();
     }

@@ -15,7 +15,7 @@
 //! | `handlers/` | one file an API key |
 //! | `state/` | frames, pipelining, fetch sessions, the rounds of a fetch: pure |
 //! | `routes`, `ports` | from a topic name to a partition's mailbox |
-//! | `refusals` | Kafka's error code for each refusal |
+//! | `refusals`, `group_refusals` | Kafka's error code for each refusal |
 //! | `memory`, `connections` | what bounds all connections together |
 //! | `closing_log` | which connections were closed and why, without a line for each |
 //!
@@ -40,6 +40,7 @@
 mod actor;
 mod closing_log;
 mod connections;
+mod group_refusals;
 mod handlers;
 mod listener;
 mod memory;

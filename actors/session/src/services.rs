@@ -109,7 +109,6 @@ impl SessionServices {
     }
 
     /// The consumer groups of this node.
-    #[expect(dead_code, reason = "the handlers of the group requests come next")]
     pub(crate) fn groups(&self) -> &dyn GroupCoordinators {
         &*self.groups
     }

@@ -133,22 +133,6 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0_with_35() {
     });
 }
 
-/// The APIs of groups have messages and no handler.
-const WITHOUT_HANDLER: [i16; 12] = [8, 9, 11, 12, 13, 14, 15, 16, 42, 47, 68, 69];
-
-#[test]
-fn apis_without_a_handler_close_the_connection_like_unknown_ones() {
-    testing::run(|stage| async move {
-        let node = Node::start(&stage).await;
-        for key in WITHOUT_HANDLER {
-            let mut client = node.connect().await;
-            // Client id and body are empty texts, arrays and zeros to whoever would read them.
-            client.send_bytes(&frame(key, 2, 1, &[0; 40])).await;
-            client.assert_closed().await;
-        }
-    });
-}
-
 #[test]
 fn api_versions_names_what_is_built_and_nothing_else() {
     testing::run(|stage| async move {
@@ -157,15 +141,22 @@ fn api_versions_names_what_is_built_and_nothing_else() {
         for version in 0..=4 {
             let answer = client.call(version, &api_versions_v3()).await;
             let keys: Vec<i16> = answer.api_keys.iter().map(|api| api.api_key).collect();
-            let is_built = |key: &i16| !WITHOUT_HANDLER.contains(key);
-            let known = APIS.iter().map(|api| api.key.code());
-            let built: Vec<i16> = known.filter(is_built).collect();
+            let built: Vec<i16> = APIS.iter().map(|api| api.key.code()).collect();
             assert_eq!(keys, built);
             let produce = answer.api_keys[0];
             assert_eq!((produce.min_version, produce.max_version), (0, 13));
             if version >= 3 {
                 let names = answer.finalized_features.iter().map(|f| f.name.as_str());
-                assert_eq!(names.collect::<Vec<_>>(), ["metadata.version"]);
+                let finalized = ["group.version", "metadata.version"];
+                assert_eq!(names.collect::<Vec<_>>(), finalized);
+                let names = answer.supported_features.iter().map(|f| f.name.as_str());
+                // Versions below 4 cannot say that a feature may be switched off.
+                let shown = if version == 3 {
+                    &finalized[1..]
+                } else {
+                    &finalized
+                };
+                assert_eq!(names.collect::<Vec<_>>(), shown);
                 assert!(answer.finalized_features_epoch >= 0);
             }
         }
@@ -271,7 +262,7 @@ fn at_the_limit_of_the_node_the_acceptor_waits_for_a_close() {
 }
 
 #[test]
-fn find_coordinator_answers_15_in_every_version() {
+fn find_coordinator_answers_15_in_every_version_where_there_are_no_groups() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;
         let mut client = node.connect().await;

@@ -4,10 +4,10 @@
 //! | version | what it added here |
 //! |---|---|
 //! | 3 | name and version of the client are checked; features |
-//! | 4 | features whose lowest version is 0 are shown; there are none |
+//! | 4 | features whose lowest version is 0 are shown |
 //!
 //! Only what is built is named: clients switch behaviour on presence. So `transaction.version`, which
-//! would put Java on transactions of the second kind, and `group.version` are absent (V15).
+//! would put Java on transactions of the second kind, is absent (V15).
 //! Source: rules F4, F5, F12, V15; 1.3.
 
 use kabuki_protocol::api::APIS;
@@ -16,11 +16,12 @@ use kabuki_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{Started, is_served};
+use super::Started;
 use crate::request::RequestContext;
 
-/// Levels of `metadata.version` that Kafka 4.3 supports, and the one it runs with.
-const METADATA_VERSION: (i16, i16) = (7, 30);
+/// Features with the levels that Kafka 4.3 supports; the highest is the one in force.
+/// Level 1 of `group.version` is the new protocol of consumer groups.
+const FEATURES: [(&str, i16, i16); 2] = [("group.version", 0, 1), ("metadata.version", 7, 30)];
 
 pub(super) fn answer(request: &ApiVersionsRequest, context: &RequestContext) -> Started {
     let is_named = |text: &str| is_software_text(text);
@@ -35,29 +36,32 @@ pub(super) fn answer(request: &ApiVersionsRequest, context: &RequestContext) -> 
     }
     let api_keys = APIS
         .iter()
-        .filter(|api| is_served(api.key))
         .map(|api| ApiVersion {
             api_key: api.key.code(),
             min_version: api.min,
             max_version: api.max,
         })
         .collect();
-    let name = || "metadata.version".to_owned();
-    let (min_version, max_version) = METADATA_VERSION;
+    let shows_all = context.version >= 4;
+    let supported = FEATURES
+        .iter()
+        .filter(|(_, min, _)| shows_all || *min > 0)
+        .map(|(name, min, max)| SupportedFeatureKey {
+            name: (*name).to_owned(),
+            min_version: *min,
+            max_version: *max,
+        });
+    let finalized = FEATURES.iter().map(|(name, _, max)| FinalizedFeatureKey {
+        name: (*name).to_owned(),
+        max_version_level: *max,
+        min_version_level: *max,
+    });
     Started::Answered(context.reply(&ApiVersionsResponse {
         api_keys,
-        supported_features: vec![SupportedFeatureKey {
-            name: name(),
-            min_version,
-            max_version,
-        }],
+        supported_features: supported.collect(),
         // Below 0 clients take the list for unknown.
         finalized_features_epoch: context.services.image().offset().max(0),
-        finalized_features: vec![FinalizedFeatureKey {
-            name: name(),
-            max_version_level: max_version,
-            min_version_level: max_version,
-        }],
+        finalized_features: finalized.collect(),
         ..ApiVersionsResponse::default()
     }))
 }

@@ -1,53 +1,105 @@
-//! FindCoordinator (key 10): names the broker of a group or transactional id. Versions 0 to 6.
+//! FindCoordinator (key 10): names the broker that coordinates a group. Versions 0 to 6.
 //!
-//! There are no groups and no transactions yet, so every key is answered with 15, which clients
-//! retry. It is served all the same: a librdkafka that misses this API sends lz4 batches uncompressed.
+//! The leader of the group's partition of `__consumer_offsets` does; the topic is created by the first who
+//! asks. There are no transactions and no share groups yet, so their keys are answered with 15, which
+//! clients retry.
 //!
 //! | version | what it added here |
 //! |---|---|
 //! | 1 | key type, error message |
 //! | 4 | several keys at once |
+//! | 6 | keys of share groups (before: 42) |
 //!
-//! Source: 1.3.6; KIP-699.
+//! Source: rules G1, G24; 1.3.6; KIP-699.
 
+use kabuki_controller::image::MetadataImage;
+use kabuki_group::OFFSETS_TOPIC;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse, KEY_TYPE_GROUP, KEY_TYPE_SHARE,
+    KEY_TYPE_TRANSACTION,
 };
 
-use super::Started;
-use crate::request::RequestContext;
+use crate::request::{Answer, RequestContext};
 
 const NO_NODE: i32 = -1;
 
-pub(super) fn answer(request: FindCoordinatorRequest, context: &RequestContext) -> Started {
-    let code = match request.key_type {
-        KEY_TYPE_GROUP..=KEY_TYPE_SHARE => ErrorCode::CoordinatorNotAvailable,
-        _ => ErrorCode::InvalidRequest,
-    };
-    let error_code = code.code();
-    let error_message = Some(code.message().to_owned());
-    let response = if context.version < 4 {
-        FindCoordinatorResponse {
-            error_code,
-            error_message,
-            node_id: NO_NODE,
-            port: NO_NODE,
-            ..FindCoordinatorResponse::default()
+/// First version that asks for several keys.
+const VERSION_WITH_KEYS: i16 = 4;
+
+/// First version that knows share groups.
+const VERSION_WITH_SHARE: i16 = 6;
+
+pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestContext) -> Answer {
+    let refused = match request.key_type {
+        KEY_TYPE_GROUP => None,
+        KEY_TYPE_TRANSACTION => Some(ErrorCode::CoordinatorNotAvailable),
+        KEY_TYPE_SHARE if context.version >= VERSION_WITH_SHARE => {
+            Some(ErrorCode::CoordinatorNotAvailable)
         }
-    } else {
-        let unknown = |key: String| Coordinator {
+        _ => Some(ErrorCode::InvalidRequest),
+    };
+    if refused.is_none() && context.services.image().topic(OFFSETS_TOPIC).is_none() {
+        let limit = context.services.limits.request_timeout;
+        // Whether it worked is seen in the image.
+        let created = tokio::time::timeout(limit, context.services.groups().ensure_topic()).await;
+        drop(created);
+    }
+    let image = context.services.image();
+    let found = |key: String| match refused {
+        Some(code) => not_found(key, code),
+        None => find(key, &image, &context),
+    };
+    let response = match context.version < VERSION_WITH_KEYS {
+        true => {
+            let found = found(request.key);
+            let error_message = match found.error_message {
+                Some(text) if !text.is_empty() => text,
+                _ => ErrorCode::None.name().to_owned(),
+            };
+            FindCoordinatorResponse {
+                error_code: found.error_code,
+                error_message: Some(error_message),
+                node_id: found.node_id,
+                host: found.host,
+                port: found.port,
+                ..FindCoordinatorResponse::default()
+            }
+        }
+        false => FindCoordinatorResponse {
+            coordinators: request.coordinator_keys.into_iter().map(found).collect(),
+            ..FindCoordinatorResponse::default()
+        },
+    };
+    context.reply(&response)
+}
+
+fn find(key: String, image: &MetadataImage, context: &RequestContext) -> Coordinator {
+    let partition = context.services.groups().partition_of(&key);
+    let leader = partition.and_then(|index| Some(image.partition(OFFSETS_TOPIC, index)?.leader));
+    let broker = leader.and_then(|leader| image.broker(leader));
+    let broker = broker.filter(|broker| !broker.is_fenced);
+    let endpoint = broker.and_then(|broker| Some((broker, broker.endpoint(&context.listener)?)));
+    match endpoint {
+        Some((broker, endpoint)) => Coordinator {
             key,
-            node_id: NO_NODE,
-            host: String::new(),
-            port: NO_NODE,
-            error_code,
-            error_message: error_message.clone(),
-        };
-        FindCoordinatorResponse {
-            coordinators: request.coordinator_keys.into_iter().map(unknown).collect(),
-            ..FindCoordinatorResponse::default()
-        }
-    };
-    Started::Answered(context.reply(&response))
+            node_id: broker.id.get(),
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            error_code: ErrorCode::None.code(),
+            error_message: Some(String::new()),
+        },
+        None => not_found(key, ErrorCode::CoordinatorNotAvailable),
+    }
+}
+
+fn not_found(key: String, code: ErrorCode) -> Coordinator {
+    Coordinator {
+        key,
+        node_id: NO_NODE,
+        host: String::new(),
+        port: NO_NODE,
+        error_code: code.code(),
+        error_message: Some(code.message().to_owned()),
+    }
 }

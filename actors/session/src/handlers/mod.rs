@@ -14,6 +14,7 @@ mod describe_configs;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod find_coordinator;
+mod groups;
 mod hosting;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -50,6 +51,13 @@ pub(crate) enum Started {
     Answered(Answer),
     /// Polled on the session's arbiter; dies with the connection.
     Job(Pin<Box<dyn Future<Output = Answer>>>),
+    /// The same, but it waits for other clients, for minutes if need be: it has let go of its request, and
+    /// nobody waits for it when its connection ends.
+    Parked {
+        job: Pin<Box<dyn Future<Output = Answer>>>,
+        /// Bytes it holds beside those of its frame.
+        held_bytes: usize,
+    },
     Produce(ProduceRequest),
     Fetch(FetchRequest),
 }
@@ -57,6 +65,13 @@ pub(crate) enum Started {
 impl Started {
     fn job(job: impl Future<Output = Answer> + 'static) -> Self {
         Self::Job(Box::pin(job))
+    }
+
+    fn parked(held_bytes: usize, job: impl Future<Output = Answer> + 'static) -> Self {
+        Self::Parked {
+            job: Box::pin(job),
+            held_bytes,
+        }
     }
 }
 
@@ -89,29 +104,6 @@ impl RequestRefused {
     }
 }
 
-/// APIs that `protocol` has messages for and that no handler answers yet: those of groups.
-macro_rules! without_handler {
-    () => {
-        ApiKey::OffsetCommit
-            | ApiKey::OffsetFetch
-            | ApiKey::JoinGroup
-            | ApiKey::Heartbeat
-            | ApiKey::LeaveGroup
-            | ApiKey::SyncGroup
-            | ApiKey::DescribeGroups
-            | ApiKey::ListGroups
-            | ApiKey::DeleteGroups
-            | ApiKey::OffsetDelete
-            | ApiKey::ConsumerGroupHeartbeat
-            | ApiKey::ConsumerGroupDescribe
-    };
-}
-
-/// True for an API with a handler; the others are not named in ApiVersions, and refused as unknown.
-pub(crate) const fn is_served(api: ApiKey) -> bool {
-    !matches!(api, without_handler!())
-}
-
 /// Reads a request and starts its work.
 pub(crate) fn start(
     received: Received,
@@ -131,12 +123,11 @@ pub(crate) fn start(
         return Err(RequestRefused::UnsupportedVersion { api, version });
     }
     let started = start_kafka(api, received, context);
-    let started = started.map_err(|source| RequestRefused::Malformed {
+    started.map_err(|source| RequestRefused::Malformed {
         api,
         version,
         source,
-    })?;
-    started.ok_or(RequestRefused::UnknownApi { api_key })
+    })
 }
 
 /// Bytes of a request that cannot name so many partitions that its own cost is felt by others.
@@ -145,6 +136,9 @@ const BYTES_UNBOUNDED: usize = 32 * 1024;
 /// Partitions that a request may name although the cluster does not have so many: those of topics that
 /// were deleted since the client looked.
 const PARTITIONS_UNKNOWN_MAX: usize = 10_000;
+
+/// The same for an OffsetFetch, which may name every partition once for each of many groups.
+const OFFSETS_MAX: usize = 100_000;
 
 /// Elements that a partition may take in a request: a Fetch can name it, its topic, and both once more
 /// to forget them.
@@ -155,21 +149,29 @@ const ELEMENTS_PER_PARTITION: usize = 4;
 fn bound_partitions(api: ApiKey, received: &mut Received, context: &RequestContext) {
     let names_partitions = matches!(
         api,
-        ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::OffsetForLeaderEpoch
+        ApiKey::Produce
+            | ApiKey::Fetch
+            | ApiKey::ListOffsets
+            | ApiKey::OffsetForLeaderEpoch
+            | ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::OffsetDelete
     );
     if names_partitions && received.body.left_bytes() > BYTES_UNBOUNDED {
         let known = context.services.image().partition_count();
-        let elements_max = ELEMENTS_PER_PARTITION * known + PARTITIONS_UNKNOWN_MAX;
+        let elements_max = match api {
+            ApiKey::OffsetFetch => ELEMENTS_PER_PARTITION * known + OFFSETS_MAX,
+            _ => ELEMENTS_PER_PARTITION * known + PARTITIONS_UNKNOWN_MAX,
+        };
         received.body.limit_elements(elements_max);
     }
 }
 
-/// `None` for an API without a handler.
 fn start_kafka(
     api: ApiKey,
     mut received: Received,
     context: &RequestContext,
-) -> Result<Option<Started>, DecodeError> {
+) -> Result<Started, DecodeError> {
     bound_partitions(api, &mut received, context);
     let owned = || context.clone();
     let started = match api {
@@ -177,7 +179,27 @@ fn start_kafka(
         ApiKey::Fetch => Started::Fetch(received.decode()?),
         ApiKey::ListOffsets => Started::job(list_offsets::answer(received.decode()?, owned())),
         ApiKey::Metadata => metadata::start(received.decode()?, owned()),
-        ApiKey::FindCoordinator => find_coordinator::answer(received.decode()?, context),
+        ApiKey::OffsetCommit => {
+            Started::job(groups::offset_commit::answer(received.decode()?, owned()))
+        }
+        ApiKey::OffsetFetch => {
+            Started::job(groups::offset_fetch::answer(received.decode()?, owned()))
+        }
+        ApiKey::FindCoordinator => {
+            Started::job(find_coordinator::answer(received.decode()?, owned()))
+        }
+        ApiKey::JoinGroup => groups::join_group::start(received.decode()?, owned()),
+        ApiKey::Heartbeat => Started::job(groups::heartbeat::answer(received.decode()?, owned())),
+        ApiKey::LeaveGroup => {
+            Started::job(groups::leave_group::answer(received.decode()?, owned()))
+        }
+        ApiKey::SyncGroup => groups::sync_group::start(received.decode()?, owned()),
+        ApiKey::DescribeGroups => {
+            Started::job(groups::describe_groups::answer(received.decode()?, owned()))
+        }
+        ApiKey::ListGroups => {
+            Started::job(groups::list_groups::answer(received.decode()?, owned()))
+        }
         ApiKey::ApiVersions => api_versions::answer(&received.decode()?, context),
         ApiKey::CreateTopics => Started::job(create_topics::answer(received.decode()?, owned())),
         ApiKey::DeleteTopics => Started::job(delete_topics::answer(received.decode()?, owned())),
@@ -197,9 +219,22 @@ fn start_kafka(
             owned(),
         )),
         ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
-        without_handler!() => return Ok(None),
+        ApiKey::DeleteGroups => {
+            Started::job(groups::delete_groups::answer(received.decode()?, owned()))
+        }
+        ApiKey::OffsetDelete => {
+            Started::job(groups::offset_delete::answer(received.decode()?, owned()))
+        }
+        ApiKey::ConsumerGroupHeartbeat => Started::job(groups::consumer_group_heartbeat::answer(
+            received.decode()?,
+            owned(),
+        )),
+        ApiKey::ConsumerGroupDescribe => Started::job(groups::consumer_group_describe::answer(
+            received.decode()?,
+            owned(),
+        )),
     };
-    Ok(Some(started))
+    Ok(started)
 }
 
 /// The shortest and longest time an administrative request may ask for; 0 and less stand for "as long

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
 pub(crate) mod client;
+pub(crate) mod stub_groups;
 pub(crate) mod stub_partition;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,6 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{Endpoint, ImageWatch};
 use kabuki_controller::messages::{CreateTopics, DeleteTopics, NewTopic, RegisterBroker, TopicRef};
 use kabuki_controller::{Controller, ControllerSpec};
-use kabuki_group::messages::{Answer, Request};
-use kabuki_group::names::GroupId;
-use kabuki_group::{Asked, CoordinatorRefused, GroupCoordinators, GroupsListed};
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, TopicId};
 use kabuki_runtime::{
     ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Standstill, Supervisor,
@@ -28,6 +26,7 @@ use kabuki_storage::{Disk, SimFs};
 use tokio::time::Instant;
 
 use client::Client;
+use stub_groups::StubGroups;
 use stub_partition::{StubLog, StubPartition};
 
 /// What a test may wait for a controller that never disappoints.
@@ -35,27 +34,6 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The wall clock of the tests, in milliseconds.
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
-
-/// A node that has no groups and can make none.
-struct NoGroups;
-
-impl GroupCoordinators for NoGroups {
-    fn ask(&self, _: GroupId, _: Request) -> Asked<Result<Answer, CoordinatorRefused>> {
-        Box::pin(async { Err(CoordinatorRefused::NotAvailable) })
-    }
-
-    fn list(&self) -> Asked<GroupsListed> {
-        Box::pin(async { GroupsListed::default() })
-    }
-
-    fn ensure_topic(&self) -> Asked<Result<i32, CoordinatorRefused>> {
-        Box::pin(async { Err(CoordinatorRefused::NotAvailable) })
-    }
-
-    fn partition_of(&self, _: &str) -> Option<i32> {
-        None
-    }
-}
 
 pub(crate) struct Node {
     pub(crate) stage: Stage,
@@ -76,6 +54,15 @@ impl Node {
 
     /// As [`Node::start`], with configuration keys of the test's own.
     pub(crate) async fn start_with(stage: &Stage, overrides: &[(&str, &str)]) -> Self {
+        Self::start_as(stage, overrides, &StubGroups::default()).await
+    }
+
+    /// As [`Node::start_with`], with groups that do as they are told.
+    pub(crate) async fn start_as(
+        stage: &Stage,
+        overrides: &[(&str, &str)],
+        groups: &StubGroups,
+    ) -> Self {
         let mut values = BTreeMap::from([
             ("node.id".to_owned(), "1".to_owned()),
             ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned()),
@@ -138,7 +125,7 @@ impl Node {
             image: image.clone(),
             controller: ControllerPort::of(&controller),
             partitions: Arc::new(partitions),
-            groups: Arc::new(NoGroups),
+            groups: Arc::new(groups.clone()),
             stage: stage.clone(),
             memory_bytes_default: 0,
             connections_max: usize::MAX,
