@@ -9,7 +9,7 @@ use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::image::{Endpoint, MetadataImage, PartitionImage};
 use kabuki_controller::messages::RegisterBroker;
 use kabuki_controller::{Controller, ControllerSpec, FailStop};
-use kabuki_group::{Coordinators, CoordinatorsSpec};
+use kabuki_group::{Coordinators, CoordinatorsSpec, OffsetsLog, OffsetsLogFinder};
 use kabuki_partition::Partition;
 use kabuki_protocol::ids::NodeId;
 use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
@@ -130,6 +130,7 @@ impl Node {
                 config: config.clone(),
                 image: image.clone(),
                 controller: controller.clone(),
+                logs: offsets_log_finder(stage),
                 arbiter: edge_arbiter.clone(),
                 clock: Arc::new(wall_clock_ms),
             },
@@ -358,6 +359,15 @@ fn partition_finder(stage: &Stage) -> kabuki_session::PartitionFinder {
     Arc::new(move |partition| {
         let address = registry.find::<Partition>(&group.child(&partition.to_string()))?;
         Some(PartitionPort::of(&address))
+    })
+}
+
+fn offsets_log_finder(stage: &Stage) -> OffsetsLogFinder {
+    let registry = stage.registry().clone();
+    let group = ActorPath::new(tree::REPLICAS);
+    Arc::new(move |partition| {
+        let address = registry.find::<Partition>(&group.child(&partition.to_string()))?;
+        Some(OffsetsLog::of(&address))
     })
 }
 

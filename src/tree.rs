@@ -61,6 +61,42 @@ pub(crate) const PLACES: &[Place] = &[
         "hosted replica",
         "its log, epoch file, producer snapshot",
     ),
+    place(
+        "/coordinators",
+        "Supervisor",
+        "node",
+        "its entry in the tree",
+    ),
+    place(
+        "/coordinators/keeper",
+        "CoordinatorKeeper",
+        "node",
+        "metadata image, registry",
+    ),
+    place(
+        "/coordinators/shards",
+        "Supervisor",
+        "node",
+        "its entry in the tree",
+    ),
+    place(
+        "/coordinators/shards/*",
+        "Shard",
+        "led partition of __consumer_offsets",
+        "that partition",
+    ),
+    place(
+        "/coordinators/groups",
+        "Supervisor",
+        "node",
+        "its entry in the tree",
+    ),
+    place(
+        "/coordinators/groups/*",
+        "GroupCoordinator",
+        "consumer group in use",
+        "its records, found by the shard's index",
+    ),
     place("/edge", "Supervisor", "node", "its entry in the tree"),
     place(
         "/edge/*",

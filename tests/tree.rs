@@ -6,7 +6,10 @@ mod support;
 #[allow(dead_code)]
 mod tree;
 
-use kabuki_client::{Admin, NewTopic};
+use kabuki_client::{Admin, Connection, ConnectionOptions, NewTopic};
+use kabuki_protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use support::NodeHome;
 use tree::{PLACES, Place};
 
@@ -30,6 +33,7 @@ async fn every_actor_of_a_node_stands_in_a_known_place_and_every_place_is_taken(
         .create_topic(&NewTopic::named("orders"))
         .await
         .expect("created");
+    commit_an_offset(&node.address().to_string()).await;
     let actors = admin.describe_actors("/").await.expect("described");
     let mut taken: Vec<&str> = Vec::new();
     for actor in &actors {
@@ -47,6 +51,37 @@ async fn every_actor_of_a_node_stands_in_a_known_place_and_every_place_is_taken(
             place.path
         );
     }
+}
+
+/// Commits as a consumer without a group does, until the group's shard has been read.
+async fn commit_an_offset(address: &str) {
+    let connection = Connection::open(address, &ConnectionOptions::default()).await;
+    let connection = connection.expect("the node takes connections");
+    let topic = OffsetCommitRequestTopic {
+        name: "orders".to_owned(),
+        partitions: vec![OffsetCommitRequestPartition {
+            committed_offset: 1,
+            ..OffsetCommitRequestPartition::default()
+        }],
+        ..OffsetCommitRequestTopic::default()
+    };
+    let commit = OffsetCommitRequest {
+        group_id: "readers".to_owned(),
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    };
+    let deadline = std::time::Instant::now() + support::DEADLINE;
+    while std::time::Instant::now() < deadline {
+        let answer = connection
+            .call_in(9, &commit, std::time::Duration::ZERO)
+            .await
+            .expect("answered");
+        if answer.topics[0].partitions[0].error_code == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no offset was committed");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Consumer groups: who is a member, who owns which partition, how far each group has read.
 //!
 //! # Duty
-//! One group, of the classic protocol or of KIP-848: its members, its assignment, its committed offsets.
-//! So far this crate holds the state and its rules; the actors around it (one shard per led
-//! `__consumer_offsets` partition, one supervised child per group) and the bytes of the records come next.
+//! Groups of the classic protocol and of KIP-848: their members, assignments and committed offsets. A keeper
+//! brings one shard on stage for each partition of `__consumer_offsets` that this node leads, and the shard one
+//! child for each group in use.
 //!
 //! # Messages
-//! [`messages::Request`] and [`messages::Answer`], by token. A [`Group`] takes one event at a time and says
-//! what to do in [`Effects`]: answers, one append, a search of topic names, the next deadline.
+//! Sessions ask through [`GroupCoordinators`]; the messages between keeper, shards and groups are their own.
+//! [`messages::Request`] and [`messages::Answer`] travel through the shard to the group. There a [`Group`], the
+//! state, takes one event at a time and says what to do in [`Effects`]: answers, one append, a search of topic
+//! names, the next deadline.
 //!
 //! | event | method |
 //! |---|---|
@@ -19,9 +21,10 @@
 //! | load, unload | [`Group::replay`] then [`Group::loaded`]; [`Group::unload`] |
 //!
 //! # Restart
-//! A new instance replays the last record of each of the group's keys, whose offsets a [`KeyIndex`] beside
-//! the groups knows. Rebuilt: members of a stable classic group, everything of a consumer group, offsets.
-//! Lost: a classic rebalance that was under way (members are told 22 or 25 and join again), ids handed out
+//! A new instance of a group replays the last record of each of its keys, whose offsets a [`KeyIndex`] in its
+//! shard knows. A new shard reads its partition, while its groups play on; it waits for what the old one had
+//! on the way to the log. The keeper looks at image and registry. Rebuilt: members of a stable classic group,
+//! everything of a consumer group, offsets. Lost: a classic rebalance that was under way (members are told 22 or 25 and join again), ids handed out
 //! and not used, searches. Sessions start anew in full. Callers in hand are told to ask again
 //! ([`refusal::GroupRefused::Unloaded`]); the shell answers for those it cannot ask the state for (rule V17).
 //!
@@ -51,12 +54,20 @@ pub mod refusal;
 pub mod regex;
 pub mod topics;
 
+mod catalog;
+mod coordinator;
 mod coordinators;
 mod embedded;
+mod keeper;
+mod log_port;
+mod log_records;
+mod settings;
+mod shard;
 mod spec;
 mod state;
 
 pub use config::{GroupConfig, MigrationPolicy};
 pub use coordinators::{Asked, CoordinatorRefused, GroupCoordinators, GroupsListed, OFFSETS_TOPIC};
+pub use log_port::{OffsetsLog, OffsetsLogFinder};
 pub use spec::{Coordinators, CoordinatorsSpec, start};
 pub use state::{Append, Context, Effects, End, Group, KeyIndex};

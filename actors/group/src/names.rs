@@ -2,6 +2,7 @@
 //! here; the session refuses what Kafka refuses before a group hears of it.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -73,6 +74,40 @@ text_id! {
     InstanceId
 }
 
+/// Longest name of an actor that is made of a group id alone.
+const PATH_NAME_BYTES_MAX: usize = 160;
+
+/// Names of groups as parts of actor paths: what is no letter, digit or one of `._-` is written `%2F`.
+///
+/// Two groups never have one name: short ids are told apart by their letters, long ones by a hash whose key
+/// no client knows.
+#[derive(Debug, Default)]
+pub(crate) struct PathNames(RandomState);
+
+impl PathNames {
+    pub(crate) fn of(&self, group: &GroupId) -> String {
+        let mut name = String::with_capacity(group.len());
+        for byte in group.bytes() {
+            if name.len() > PATH_NAME_BYTES_MAX {
+                let hash = self.0.hash_one(group.as_str());
+                name.push_str(&format!("~{hash:016x}"));
+                break;
+            }
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
+                    name.push(char::from(byte));
+                }
+                other => name.push_str(&format!("%{other:02X}")),
+            }
+        }
+        match name.is_empty() {
+            // The group of those who commit without a group id.
+            true => "%".to_owned(),
+            false => name,
+        }
+    }
+}
+
 /// Writes 16 random bytes as Java's `UUID.toString` does: the tail of a classic member's id.
 pub(crate) fn dashed(bytes: [u8; 16]) -> String {
     let mut text = String::with_capacity(36);
@@ -88,6 +123,41 @@ pub(crate) fn dashed(bytes: [u8; 16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_group_has_a_path_name_of_its_own() {
+        let names = PathNames::default();
+        let long = |last: &str| format!("{}{last}", "é".repeat(200));
+        let ids = [
+            "",
+            "%",
+            "a/b",
+            "a%2Fb",
+            "orders-readers",
+            ".",
+            "\0",
+            &long("1"),
+            &long("2"),
+        ];
+        let named: Vec<String> = ids.iter().map(|id| names.of(&GroupId::new(id))).collect();
+        assert_eq!(named[2], "a%2Fb");
+        assert_eq!(named[3], "a%252Fb");
+        assert_eq!(named[4], "orders-readers");
+        let distinct: std::collections::BTreeSet<&String> = named.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        for name in &named {
+            assert!(
+                !name.contains('/') && (1..200).contains(&name.len()),
+                "{name}"
+            );
+            assert_eq!(
+                *name,
+                names.of(&GroupId::new(
+                    ids[named.iter().position(|n| n == name).unwrap()]
+                ))
+            );
+        }
+    }
 
     #[test]
     fn uuids_print_in_five_dashed_parts() {

@@ -233,7 +233,7 @@ impl Supervisor {
         &self,
         name: &str,
         deadline: Duration,
-    ) -> impl Future<Output = StopOutcome> + Send + 'static {
+    ) -> impl Future<Output = StopOutcome> + Send + use<> {
         let deadline = Instant::now() + deadline;
         let table = lock(&self.0.table);
         let child = table

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kabuki_protocol::ids::Offset;
 
+use crate::names::MemberId;
 use crate::records::{Change, RecordKey};
 
 /// Last offset of each key of one group.
@@ -19,18 +20,31 @@ pub struct KeyIndex {
 impl KeyIndex {
     /// Notes a record that is committed, or was read at load. A tombstone ends the key.
     ///
-    /// # Panics
-    /// Panics when offsets go back: records are noted in the order of the log.
+    /// Records are noted in the order of the log. A range may be noted once more from its start to its end:
+    /// what an append left behind whose answer got lost is only known by reading.
     pub fn note(&mut self, change: &Change, offset: Offset) {
         let key = change.key();
-        let old = match change.is_tombstone() {
+        match change.is_tombstone() {
             true => self.offsets.remove(&key),
             false => self.offsets.insert(key, offset),
         };
-        assert!(
-            old.is_none_or(|old| old < offset),
-            "records are noted in order"
-        );
+    }
+
+    /// Keys that have a record.
+    pub fn keys(&self) -> impl Iterator<Item = &RecordKey> {
+        self.offsets.keys()
+    }
+
+    /// True when the key has a record.
+    pub fn contains(&self, key: &RecordKey) -> bool {
+        self.offsets.contains_key(key)
+    }
+
+    /// True when a member of a consumer group has a record.
+    pub fn has_member(&self) -> bool {
+        let from = RecordKey::Member(MemberId::default());
+        let mut keys = self.offsets.range(from..);
+        matches!(keys.next(), Some((RecordKey::Member(_), _)))
     }
 
     /// Offsets to read, ascending; replaying exactly these records rebuilds the group.

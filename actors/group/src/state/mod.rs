@@ -384,6 +384,11 @@ impl Group {
         !is_deserted || !self.ledger.durable.is_void()
     }
 
+    /// True when nobody would miss the instance: no member, none on its way, and nothing waits.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        !self.has_members() && !self.ledger.is_pending() && self.ledger.timers.next_ms().is_none()
+    }
+
     /// True while there is any member.
     pub(crate) fn has_members(&self) -> bool {
         match &self.kind {

@@ -31,7 +31,7 @@ impl Group {
     }
 
     /// ListGroups; `None` when there is no such group.
-    pub(super) fn listing(&self) -> Option<GroupListing> {
+    pub(crate) fn listing(&self) -> Option<GroupListing> {
         if !self.exists() {
             return None;
         }

@@ -1,0 +1,64 @@
+//! What the actor of a group hears beside requests: its own timers and jobs, and the shard's checks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kabuki_runtime::{Lane, Message, NoReply};
+
+use crate::records::Change;
+use crate::shard::messages::AppendOutcome;
+
+/// Look for offsets past their retention. Sent by the shard.
+pub(crate) struct ExpireOffsets;
+
+/// The group's records, or why there are none now.
+pub(super) struct GroupRead {
+    pub(super) life: u64,
+    pub(super) outcome: Result<Result<Vec<Change>, String>, NoReply>,
+}
+
+/// Time to ask for the records again.
+pub(super) struct ReadDue;
+
+/// Requests have waited long enough for the records.
+pub(super) struct WaitOver;
+
+/// An append came back.
+pub(super) struct AppendEnded {
+    pub(super) life: u64,
+    pub(super) sequence: u64,
+    pub(super) outcome: Result<AppendOutcome, NoReply>,
+}
+
+/// A search of topic names is done.
+pub(super) struct RegexesResolved {
+    pub(super) life: u64,
+    pub(super) found: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    pub(super) version: i64,
+}
+
+/// A deadline of the group has come.
+pub(super) struct WakeDue;
+
+/// Time to look whether anybody needs this actor.
+pub(super) struct RestCheckDue;
+
+macro_rules! told {
+    ($($message:ty),+) => {$(
+        impl Message for $message {
+            type Reply = ();
+            const LANE: Lane = Lane::Control;
+        }
+    )+};
+}
+
+told!(
+    ExpireOffsets,
+    GroupRead,
+    ReadDue,
+    WaitOver,
+    AppendEnded,
+    RegexesResolved,
+    WakeDue,
+    RestCheckDue
+);

@@ -1,0 +1,472 @@
+//! `GroupCoordinator`: one consumer group on stage. It reads its records, hands events to the state, and
+//! performs what the state says: answers, one append at a time, the next deadline.
+
+pub(crate) mod messages;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabuki_runtime::{Actor, Addr, ChildSpec, Context, Fault, Handler, NoReply, ReplyPort, Timer};
+use tokio::time::Instant;
+
+use messages::{
+    AppendEnded, ExpireOffsets, GroupRead, ReadDue, RegexesResolved, RestCheckDue, WaitOver,
+    WakeDue,
+};
+
+use crate::catalog::{ImageTopics, searchable_names};
+use crate::coordinators::CoordinatorRefused;
+use crate::messages::{Answer, GroupListing, Now, Token};
+use crate::names::GroupId;
+use crate::regex;
+use crate::shard::messages::{
+    AppendGroup, AppendOutcome, AskGroup, GroupChanged, GroupRests, ReadGroup, TopicsChanged,
+};
+use crate::shard::{Commons, Shard, tireless};
+use crate::state::{self, Append, Effects, End, Group};
+
+/// Requests that may wait for one group: a turn handles 64, and who finds no room asks again. What one
+/// group can make the node hold beside its state.
+const GROUP_MAILBOX: usize = 2_048;
+
+/// Requests in hand, parked ones included: as many as members of a very large group.
+const OPEN_MAX: usize = 20_000;
+
+/// How long requests wait for the group's records before they are told to ask again.
+const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// Pause before records that could not be read are asked for again.
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
+/// A group without members that nobody has asked for so long leaves the stage; its records stay.
+const REST_CHECK: Duration = Duration::from_secs(30);
+
+type AnswerPort = ReplyPort<Result<Answer, CoordinatorRefused>>;
+
+/// The actor of one group, `/coordinators/groups/orders-readers`.
+pub(crate) struct GroupCoordinator {
+    commons: Arc<Commons>,
+    shard: Addr<Shard>,
+    id: GroupId,
+    /// `None` until its records are read.
+    group: Option<Group>,
+    /// Tells results that an earlier state waited for; every state counts its appends from 1.
+    life: u64,
+    waiting: Vec<AskGroup>,
+    has_waited: bool,
+    open: HashMap<Token, AnswerPort>,
+    next_token: u64,
+    began: Instant,
+    alarm: Option<(i64, Timer)>,
+    last_stamp: u64,
+    stamp_at_check: u64,
+    told: Option<GroupListing>,
+}
+
+/// The child that plays `id`.
+pub(crate) fn spec(
+    commons: &Arc<Commons>,
+    id: GroupId,
+    name: String,
+    shard: Addr<Shard>,
+) -> ChildSpec<GroupCoordinator> {
+    let arbiter = commons.arbiter.clone();
+    let commons = commons.clone();
+    let new = move || GroupCoordinator {
+        commons: commons.clone(),
+        shard: shard.clone(),
+        id: id.clone(),
+        group: None,
+        life: 0,
+        waiting: Vec::new(),
+        has_waited: false,
+        open: HashMap::new(),
+        next_token: 0,
+        began: Instant::now(),
+        alarm: None,
+        last_stamp: 0,
+        stamp_at_check: 0,
+        told: None,
+    };
+    ChildSpec::new(name, new)
+        .on(&arbiter)
+        .mailbox(GROUP_MAILBOX, 256)
+        .policy(tireless())
+}
+
+impl GroupCoordinator {
+    /// Asks the shard for the group's records: at the start, and when nobody knows any more whether
+    /// memory and log agree.
+    fn read(&mut self, cx: &mut Context<Self>) {
+        self.group = None;
+        self.life += 1;
+        self.has_waited = false;
+        if let Some((_, timer)) = self.alarm.take() {
+            cx.cancel(timer);
+        }
+        cx.tell_after(READ_WAIT, WaitOver);
+        self.ask_for_records(cx);
+    }
+
+    fn ask_for_records(&mut self, cx: &mut Context<Self>) {
+        let life = self.life;
+        let ask = ReadGroup {
+            group: self.id.clone(),
+            reply: cx.reply_port(move |outcome| GroupRead { life, outcome }),
+        };
+        if let Err(refused) = self.shard.try_tell(ask) {
+            refused.message.reply.refuse(refused.why);
+        }
+    }
+
+    fn now(&self, cx: &Context<Self>) -> Now {
+        let since = cx.now().saturating_duration_since(self.began);
+        Now {
+            tick_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            wall_ms: (self.commons.clock)(),
+        }
+    }
+
+    /// Hands one event to the state, if there is one, and does what it says.
+    fn event(
+        &mut self,
+        cx: &mut Context<Self>,
+        event: impl FnOnce(&mut Group, &state::Context<'_>) -> Effects,
+    ) {
+        let now = self.now(cx);
+        let Some(group) = &mut self.group else { return };
+        let topics = ImageTopics(self.commons.image.borrow().clone());
+        let context = state::Context {
+            now,
+            config: &self.commons.settings.group,
+            topics: &topics,
+            fresh_id: rand::random(),
+        };
+        let effects = event(group, &context);
+        self.perform(effects, cx);
+    }
+
+    fn perform(&mut self, effects: Effects, cx: &mut Context<Self>) {
+        let Effects {
+            answers,
+            append,
+            resolve,
+            wake_ms,
+            end,
+        } = effects;
+        for (token, answer) in answers {
+            if let Some(port) = self.open.remove(&token) {
+                port.send(Ok(answer));
+            }
+        }
+        if let Some(append) = append {
+            self.append(append, cx);
+        }
+        if let Some(expressions) = resolve {
+            self.resolve(expressions, cx);
+        }
+        self.set_alarm(wake_ms, cx);
+        self.tell_listing();
+        match end {
+            Some(End::Rebuild) => self.read(cx),
+            Some(End::Void) => self.rest(),
+            None => {}
+        }
+    }
+
+    fn append(&mut self, append: Append, cx: &mut Context<Self>) {
+        let Append { sequence, changes } = append;
+        let life = self.life;
+        let append = AppendGroup {
+            group: self.id.clone(),
+            changes,
+            reply: cx.reply_port(move |outcome| AppendEnded {
+                life,
+                sequence,
+                outcome,
+            }),
+        };
+        if let Err(refused) = self.shard.try_tell(append) {
+            // Comes back as a message: certainly not written.
+            refused.message.reply.refuse(refused.why);
+        }
+    }
+
+    /// Searches on a thread: expressions times topics may be millions of steps.
+    fn resolve(
+        &mut self,
+        expressions: std::collections::BTreeSet<Arc<str>>,
+        cx: &mut Context<Self>,
+    ) {
+        let image = self.commons.image.borrow().clone();
+        let (life, version) = (self.life, image.offset());
+        let search = move || regex::resolve(&expressions, searchable_names(&image).iter());
+        // The virtual clock of tests does not see other threads.
+        let is_virtual = cx.stage().is_virtual();
+        let search = async move {
+            match is_virtual {
+                true => search(),
+                false => tokio::task::spawn_blocking(search)
+                    .await
+                    .unwrap_or_default(),
+            }
+        };
+        cx.spawn(search, move |found| RegexesResolved {
+            life,
+            found,
+            version,
+        });
+    }
+
+    /// An alarm that is early is let ring: nothing is due then, and the next one is set.
+    fn set_alarm(&mut self, wake_ms: Option<i64>, cx: &mut Context<Self>) {
+        let Some(wake_ms) = wake_ms else {
+            if let Some((_, timer)) = self.alarm.take() {
+                cx.cancel(timer);
+            }
+            return;
+        };
+        if let Some((set_ms, timer)) = self.alarm {
+            if set_ms <= wake_ms {
+                return;
+            }
+            cx.cancel(timer);
+        }
+        let delay_ms = wake_ms.saturating_sub(self.now(cx).tick_ms).max(0);
+        let delay = Duration::from_millis(delay_ms.unsigned_abs());
+        self.alarm = Some((wake_ms, cx.tell_after(delay, WakeDue)));
+    }
+
+    fn tell_listing(&mut self) {
+        let listing = self.group.as_ref().and_then(Group::listing);
+        if listing == self.told {
+            return;
+        }
+        let changed = GroupChanged {
+            group: self.id.clone(),
+            listing: listing.clone(),
+        };
+        if self.shard.try_tell(changed).is_ok() {
+            self.told = listing;
+        }
+    }
+
+    fn rest(&self) {
+        let rests = GroupRests {
+            group: self.id.clone(),
+            stamp: self.last_stamp,
+        };
+        // Told again at the next check.
+        _ = self.shard.try_tell(rests);
+    }
+
+    fn take(&mut self, ask: AskGroup, cx: &mut Context<Self>) {
+        if self.open.len() >= OPEN_MAX {
+            return ask.reply.send(Err(CoordinatorRefused::Loading));
+        }
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.open.insert(token, ask.reply);
+        self.event(cx, |group, context| {
+            group.handle(token, &ask.request, context)
+        });
+    }
+}
+
+impl Actor for GroupCoordinator {
+    fn started(&mut self, cx: &mut Context<Self>) -> Result<(), Fault> {
+        self.began = cx.now();
+        self.read(cx);
+        cx.tell_after(REST_CHECK, RestCheckDue);
+        Ok(())
+    }
+
+    fn stop_requested(&mut self, cx: &mut Context<Self>) {
+        for ask in self.waiting.drain(..) {
+            ask.reply.send(Err(CoordinatorRefused::Loading));
+        }
+        let effects = self.group.as_mut().map(Group::unload);
+        for (token, answer) in effects.into_iter().flat_map(|effects| effects.answers) {
+            if let Some(port) = self.open.remove(&token) {
+                port.send(Ok(answer));
+            }
+        }
+        cx.stop();
+    }
+
+    fn describe(&self) -> String {
+        match &self.group {
+            None => "phase=reading".to_owned(),
+            Some(group) => format!("state={} open={}", group.state(), self.open.len()),
+        }
+    }
+}
+
+impl Handler<AskGroup> for GroupCoordinator {
+    fn handle(&mut self, ask: AskGroup, cx: &mut Context<Self>) {
+        self.last_stamp = ask.stamp;
+        if self.group.is_some() {
+            self.take(ask, cx);
+        } else if self.has_waited || self.waiting.len() >= GROUP_MAILBOX {
+            ask.reply.send(Err(CoordinatorRefused::Loading));
+        } else {
+            self.waiting.push(ask);
+        }
+    }
+}
+
+impl Handler<GroupRead> for GroupCoordinator {
+    fn handle(&mut self, read: GroupRead, cx: &mut Context<Self>) {
+        if read.life != self.life || self.group.is_some() {
+            return;
+        }
+        let changes = match read.outcome {
+            Ok(Ok(changes)) => changes,
+            Ok(Err(cause)) => {
+                slog::warn!(cx.log(), "the group's records can not be read"; "cause" => cause);
+                cx.tell_after(READ_PAUSE, ReadDue);
+                return;
+            }
+            // The shard restarts.
+            Err(NoReply::Lost | NoReply::NotDone(_)) => {
+                cx.tell_after(READ_PAUSE, ReadDue);
+                return;
+            }
+        };
+        let mut group = Group::new(self.id.clone());
+        changes.into_iter().for_each(|change| group.replay(change));
+        self.group = Some(group);
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            self.event(cx, Group::loaded);
+        } else {
+            // Of no group nothing is left now, and all of it in a moment: it must not rest in between.
+            let now = self.now(cx);
+            let topics = ImageTopics(self.commons.image.borrow().clone());
+            let context = state::Context {
+                now,
+                config: &self.commons.settings.group,
+                topics: &topics,
+                fresh_id: rand::random(),
+            };
+            let loaded = self.group.as_mut().map(|group| group.loaded(&context));
+            if let Some(loaded) = loaded {
+                self.perform(
+                    Effects {
+                        end: None,
+                        ..loaded
+                    },
+                    cx,
+                );
+            }
+        }
+        for ask in waiting {
+            // The state may have ended meanwhile.
+            match self.group {
+                Some(_) => self.take(ask, cx),
+                None => ask.reply.send(Err(CoordinatorRefused::Loading)),
+            }
+        }
+    }
+}
+
+impl Handler<ReadDue> for GroupCoordinator {
+    fn handle(&mut self, _: ReadDue, cx: &mut Context<Self>) {
+        if self.group.is_none() {
+            self.ask_for_records(cx);
+        }
+    }
+}
+
+impl Handler<WaitOver> for GroupCoordinator {
+    fn handle(&mut self, _: WaitOver, _: &mut Context<Self>) {
+        if self.group.is_none() {
+            self.has_waited = true;
+            for ask in self.waiting.drain(..) {
+                ask.reply.send(Err(CoordinatorRefused::Loading));
+            }
+        }
+    }
+}
+
+impl Handler<AppendEnded> for GroupCoordinator {
+    fn handle(&mut self, ended: AppendEnded, cx: &mut Context<Self>) {
+        let AppendEnded {
+            life,
+            sequence,
+            outcome,
+        } = ended;
+        if life != self.life {
+            return;
+        }
+        match outcome {
+            Ok(AppendOutcome::Committed) => {
+                self.event(cx, |group, context| group.committed(sequence, context));
+            }
+            Ok(AppendOutcome::Refused(cause)) => {
+                self.event(cx, |group, context| {
+                    group.append_refused(sequence, &cause, context)
+                });
+            }
+            Err(NoReply::NotDone(why)) => {
+                let cause = why.to_string();
+                self.event(cx, |group, context| {
+                    group.append_refused(sequence, &cause, context)
+                });
+            }
+            Ok(AppendOutcome::Unknown) | Err(NoReply::Lost) => {
+                self.event(cx, |group, _| group.append_lost(sequence));
+            }
+        }
+    }
+}
+
+impl Handler<RegexesResolved> for GroupCoordinator {
+    fn handle(&mut self, resolved: RegexesResolved, cx: &mut Context<Self>) {
+        let RegexesResolved {
+            life,
+            found,
+            version,
+        } = resolved;
+        if life == self.life {
+            self.event(cx, |group, context| {
+                group.regexes_resolved(found, version, context)
+            });
+        }
+    }
+}
+
+impl Handler<TopicsChanged> for GroupCoordinator {
+    fn handle(&mut self, changed: TopicsChanged, cx: &mut Context<Self>) {
+        self.event(cx, |group, context| {
+            group.topics_changed(&changed.deleted, context)
+        });
+    }
+}
+
+impl Handler<ExpireOffsets> for GroupCoordinator {
+    fn handle(&mut self, _: ExpireOffsets, cx: &mut Context<Self>) {
+        self.event(cx, Group::expire_offsets);
+    }
+}
+
+impl Handler<WakeDue> for GroupCoordinator {
+    fn handle(&mut self, _: WakeDue, cx: &mut Context<Self>) {
+        self.alarm = None;
+        self.event(cx, Group::tick);
+    }
+}
+
+impl Handler<RestCheckDue> for GroupCoordinator {
+    fn handle(&mut self, _: RestCheckDue, cx: &mut Context<Self>) {
+        cx.tell_after(REST_CHECK, RestCheckDue);
+        let is_unasked = self.stamp_at_check == self.last_stamp;
+        self.stamp_at_check = self.last_stamp;
+        let is_at_rest = self.group.as_ref().is_some_and(Group::is_at_rest);
+        if is_unasked && is_at_rest && self.open.is_empty() {
+            self.rest();
+        }
+        self.tell_listing();
+    }
+}

@@ -1,0 +1,84 @@
+//! What the node's configuration says about groups.
+
+use std::time::Duration;
+
+use kabuki_controller::broker_config::BrokerConfig;
+use kabuki_protocol::records::Compression;
+
+use crate::config::{GroupConfig, MigrationPolicy};
+
+/// Settings of coordinators beside those of single groups.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) group: GroupConfig,
+    /// `offsets.commit.timeout.ms`.
+    pub(crate) commit_timeout: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    pub(crate) retention_check: Duration,
+    /// `offsets.topic.num.partitions`.
+    pub(crate) partition_count: i32,
+    /// `offsets.topic.replication.factor`, at most as many as there are brokers.
+    pub(crate) replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub(crate) segment_bytes: i64,
+    /// `offsets.topic.compression.codec`.
+    pub(crate) compression: Compression,
+}
+
+impl Settings {
+    pub(crate) fn of(config: &BrokerConfig) -> Self {
+        let int = |key: &str| i32::try_from(config.number(key)).unwrap_or(i32::MAX);
+        let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
+        let millis = |key: &str| Duration::from_millis(config.number(key).max(1).unsigned_abs());
+        let group = GroupConfig {
+            session_timeout_ms_min: int("group.min.session.timeout.ms"),
+            session_timeout_ms_max: int("group.max.session.timeout.ms"),
+            initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms").max(0),
+            classic_size_max: count("group.max.size"),
+            consumer_session_timeout_ms: int("group.consumer.session.timeout.ms"),
+            consumer_heartbeat_interval_ms: int("group.consumer.heartbeat.interval.ms"),
+            consumer_size_max: count("group.consumer.max.size"),
+            consumer_assignment_interval_ms: int("group.consumer.assignment.interval.ms"),
+            migration_policy: migration_policy(config),
+            offset_metadata_bytes_max: count("offset.metadata.max.bytes"),
+            offsets_retention_ms: config
+                .number("offsets.retention.minutes")
+                .saturating_mul(60_000),
+            ..GroupConfig::default()
+        };
+        Self {
+            group,
+            commit_timeout: millis("offsets.commit.timeout.ms"),
+            retention_check: millis("offsets.retention.check.interval.ms"),
+            partition_count: int("offsets.topic.num.partitions").max(1),
+            replication_factor: i16::try_from(config.number("offsets.topic.replication.factor"))
+                .unwrap_or(i16::MAX)
+                .max(1),
+            segment_bytes: config.number("offsets.topic.segment.bytes"),
+            compression: compression(config.number("offsets.topic.compression.codec")),
+        }
+    }
+}
+
+fn migration_policy(config: &BrokerConfig) -> MigrationPolicy {
+    let policy = config
+        .text("group.consumer.migration.policy")
+        .unwrap_or_default();
+    match policy.to_ascii_lowercase().as_str() {
+        "disabled" => MigrationPolicy::Disabled,
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        _ => MigrationPolicy::Bidirectional,
+    }
+}
+
+/// Numbers of Kafka's codecs; an unknown one is none, as Kafka's default.
+fn compression(codec: i64) -> Compression {
+    match codec {
+        1 => Compression::Gzip,
+        2 => Compression::Snappy,
+        3 => Compression::Lz4,
+        4 => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
