@@ -11,22 +11,24 @@ use kabuki_client::{
 use kabuki_protocol::ids::Offset;
 
 use super::progress::RecordProgress;
-use super::{CliError, ClusterArgs, record_json};
+use super::{CliError, ClusterArgs, consume_group, record_json};
 
 /// How long one wait for records lasts; between two of them the end is looked for.
-const POLL_WAIT: Duration = Duration::from_millis(500);
+pub(super) const POLL_WAIT: Duration = Duration::from_millis(500);
 
 /// Arguments of `consume`.
 #[derive(Debug, Args)]
 pub(crate) struct ConsumeArgs {
     /// Topic to read
-    topic: String,
+    pub(super) topic: String,
     /// Partition to read; may be repeated; all of them if not given
     #[arg(long, short)]
     partition: Vec<i32>,
     /// Starts with the first record that is there; without any start only new records are read
+    ///
+    /// With a group: of partitions that it has no offset of
     #[arg(long, short = 'b', conflicts_with_all = ["offset", "timestamp"])]
-    from_beginning: bool,
+    pub(super) from_beginning: bool,
     /// Starts at this offset; -5 starts five before the end
     #[arg(
         long,
@@ -40,10 +42,16 @@ pub(crate) struct ConsumeArgs {
     timestamp: Option<i64>,
     /// Ends after so many records
     #[arg(long, short = 'n', value_name = "COUNT")]
-    max_messages: Option<u64>,
+    pub(super) max_messages: Option<u64>,
     /// Ends where the partitions ended when the command began
     #[arg(long, short = 'e')]
-    until_end: bool,
+    pub(super) until_end: bool,
+    /// Reads as a member of this group: its partitions, from its offsets on, and commits what was written
+    #[arg(long, short, value_name = "ID", conflicts_with_all = ["partition", "offset", "timestamp"])]
+    group: Option<String>,
+    /// Name that the member keeps over restarts, so that they move nobody's partitions
+    #[arg(long, value_name = "ID", requires = "group")]
+    pub(super) instance_id: Option<String>,
     /// Writes each record as a line of JSON, with everything it has
     #[arg(long)]
     json: bool,
@@ -70,6 +78,9 @@ struct Ends {
 
 pub(super) async fn run(args: ConsumeArgs) -> Result<(), CliError> {
     let client = args.cluster.client().await?;
+    if let Some(group) = &args.group {
+        return consume_group::run(&args, client, group).await;
+    }
     let topic = client.topic(&args.topic).await?;
     let mut partitions = args.partition.clone();
     if partitions.is_empty() {
@@ -237,7 +248,7 @@ impl ConsumeArgs {
         }
     }
 
-    fn write(&self, record: &ConsumedRecord, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, record: &ConsumedRecord, out: &mut impl Write) -> io::Result<()> {
         if self.json {
             return writeln!(out, "{}", record_json::to_json(record));
         }

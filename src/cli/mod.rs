@@ -4,6 +4,8 @@
 mod actors;
 mod configs;
 mod consume;
+mod consume_group;
+mod groups;
 mod log_dump;
 mod produce;
 mod progress;
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Produce(produce::ProduceArgs),
     /// Writes the records of a topic to standard output
     Consume(consume::ConsumeArgs),
+    /// Lists, describes, resets and deletes consumer groups
+    Groups(groups::GroupsArgs),
     /// Shows and changes the configuration of topics and brokers
     Configs(configs::ConfigsArgs),
     /// Reads log files without a broker
@@ -103,6 +107,7 @@ pub(crate) async fn run(command: Command) -> i32 {
         Command::Topics(args) => topics::run(args).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::Groups(args) => groups::run(args).await,
         Command::Configs(args) => configs::run(args).await,
         Command::Log(command) => log_dump::run(command),
         Command::Actors(args) => actors::run(args).await,
@@ -156,6 +161,14 @@ mod tests {
             "configs get",
             "configs get --topic a --broker 1",
             "actors crash",
+            "groups",
+            "groups delete",
+            "groups reset billing --topic orders",
+            "groups reset billing --to-earliest",
+            "groups reset billing --all-topics --to-earliest --to-latest",
+            "groups reset billing --all-topics --to-latest --execute --dry-run",
+            "consume orders --group billing --offset 3",
+            "consume orders --instance-id a",
             "log dump",
         ] {
             let error = parse(line).expect_err(line);
@@ -195,6 +208,8 @@ mod tests {
             "actors log --bootstrap ,",
             "produce --bootstrap , orders",
             "consume orders --bootstrap ,",
+            "groups list --bootstrap ,",
+            "groups --bootstrap , describe billing",
         ] {
             // No address is nonsense that only the command finds: it has heard it.
             assert_eq!(run(parse(line).expect(line)).await, 2, "{line}");

@@ -3,12 +3,17 @@
 
 mod actors;
 mod configs;
+mod group_offsets;
+mod groups;
 mod offsets;
 mod topics;
 
+pub(crate) use group_offsets::{Committer, commit_offsets, fetch_offsets};
 pub(crate) use offsets::find_offsets;
 
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+pub use group_offsets::{CommittedOffset, TopicPartition};
+pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{FoundOffset, OffsetSpec};
 pub use topics::{CreatedTopic, NewTopic};
 

@@ -2,6 +2,7 @@
 //! connection to each broker that is used. Asks again when an answer shows the view to be stale.
 
 mod backoff;
+mod coordinator;
 mod topic;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use kabuki_protocol::messages::{MetadataRequest, MetadataResponse};
 use tokio::time::Instant;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use coordinator::is_passing;
 pub use topic::{Broker, Partition, Topic};
 
 use crate::connection::{Connection, ConnectionOptions};
