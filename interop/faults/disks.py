@@ -113,6 +113,11 @@ def io_error(binary):
     return disk(binary, "EIO on write and sync", Zram(512), Node.failing, SPAN_S, serves_reads=False, prepare=synced)
 
 
+def io_error_forgotten(binary):
+    name = "EIO, and the page cache dropped"
+    return disk(binary, name, Zram(512), Node.failing_and_forgetting, SPAN_S, serves_reads=False, prepare=synced)
+
+
 def unreadable(binary):
     """A stretch of a sealed segment cannot be read; everything else of the partition can."""
     row = Row("sealed segment unreadable")

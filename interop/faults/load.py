@@ -209,7 +209,8 @@ def read_all(bootstrap, topic, sent):
         for partition, count in sent.items():
             consumer.assign([TopicPartition(topic, partition, 0)])
             expected, end = 0, time.monotonic() + READ_S
-            while expected < count and time.monotonic() < end and len(wrong) < 5:
+            wrong_max = len(wrong) + 5
+            while expected < count and time.monotonic() < end and len(wrong) < wrong_max:
                 for message in consumer.consume(5000, 0.5):
                     if message.error():
                         wrong.append(f"{partition}: {message.error().name()}")

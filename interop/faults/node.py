@@ -11,11 +11,14 @@ import pathlib
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from broker import Broker, start_kafka  # noqa: E402
 from command import COMMAND_S, command  # noqa: E402
+
+FORGET_S = 5
 
 
 class Node:
@@ -121,6 +124,19 @@ class Node:
     def failing(self, _):
         """Every write to the medium fails with EIO."""
         with self._until_cured(self.volume.limit_command(True), self.volume.limit_command(False)) as cure:
+            yield cure
+
+    @contextlib.contextmanager
+    def failing_and_forgetting(self, directory):
+        """As `failing`, and what is in the page cache is dropped when the partitions refuse writes, as
+        when memory runs short: what could not be written is gone then."""
+        with self.failing(directory) as cure:
+            refusing = time.monotonic() + FORGET_S
+            while time.monotonic() < refusing and not any(event["kind"] == "degraded" for event in self.story("/replicas")):
+                time.sleep(0.2)
+            for file in sorted(directory.glob("*-*/*")):
+                with open(file, "rb") as content:
+                    os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             yield cure
 
     @contextlib.contextmanager

@@ -20,6 +20,7 @@ FAULTS = {
     "frozen": disks.frozen,
     "frozen-java": disks.frozen_java,
     "eio": disks.io_error,
+    "eio-dropped": disks.io_error_forgotten,
     "unreadable": disks.unreadable,
     "sealed": faults.sealed_segment,
     "tail": faults.corrupt_tail,

@@ -23,7 +23,9 @@
 //! their file and the batches past the recovery point; leadership and configuration are asked of the
 //! keeper's sources. Lost are watchers and pool reads. Callers see: what was in hand is `Lost` (an
 //! append may be written), what was queued waits for the next instance. A producer that resends gets
-//! the original offset. The log is not opened while a write of the old instance is still out.
+//! the original offset. The log is not opened while a write of the old instance is still out. After a
+//! failed sync the next instance cuts what was lost with it, writes the rest again and, until that
+//! succeeds, refuses writes.
 //!
 //! # Invariants
 //! 1. An offset is given once: what was shown is never replaced in the same leader epoch.

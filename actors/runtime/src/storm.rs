@@ -12,7 +12,8 @@ use crate::supervision_log::{EventKind, SupervisionEvent};
 /// Length of the window in which like events are counted.
 pub(crate) const WINDOW: Duration = Duration::from_secs(1);
 
-/// Crashes of one actor per window that are reported one by one. Back-off makes more of them rare.
+/// Crashes of one actor per window that are reported one by one, and what was lost in each. Back-off
+/// makes more of them rare.
 const CRASHES_PER_WINDOW: u32 = 8;
 
 /// Storms looked after at the same time; beyond that, calm ones are forgotten first.
@@ -94,6 +95,7 @@ fn admitted_max(kind: EventKind) -> u32 {
         | EventKind::Hung
         | EventKind::Restarted
         | EventKind::BackingOff
+        | EventKind::Recovered
         | EventKind::BudgetSpent
         | EventKind::Escalated => CRASHES_PER_WINDOW,
         _ => 1,

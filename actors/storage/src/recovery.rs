@@ -15,7 +15,7 @@ use crate::log::{
     PageCache, Recovered, RecoveryReport, SealedSegment, SegmentFile, base_in_name,
     create_segment_files, parse_metadata, remove_segment, write_metadata,
 };
-use crate::recovery_indexes::{IndexLengths, check_sealed, settle, write_tail};
+use crate::recovery_indexes::{Cut, IndexLengths, check_sealed, settle, write_tail};
 use crate::recovery_leftovers as leftovers;
 use crate::recovery_scan::{BadPlace, LogReader};
 use crate::recovery_state::{load_epochs, load_producers, store_epochs};
@@ -265,7 +265,12 @@ impl Recovery<'_> {
             }
             let SealedSegment { base, .. } = segment.segment;
             let dir = &self.open.dir;
-            let changed = write_tail(self.fs, dir, base, next.lengths, &mut segment.tail)?;
+            let cut = match self.open.page_cache {
+                PageCache::Doubtful { .. } => Cut::ToBeSynced,
+                PageCache::Kept | PageCache::MayBeLost => Cut::Synced,
+            };
+            let tail = &mut segment.tail;
+            let changed = write_tail(self.fs, dir, base, next.lengths, tail, cut)?;
             self.report.rebuilt_indexes += usize::from(changed);
             scanned.push(segment);
             if bad.is_some() {
@@ -384,9 +389,12 @@ impl Recovery<'_> {
         let has_valid = after.has_valid_batch || self.any_valid(later)?;
         let is_lost_page =
             after.has_hole || (is_file_cut && !after.has_valid_batch && !later.is_empty());
-        let may_cut = self.open.page_cache == PageCache::MayBeLost
-            && is_lost_page
-            && end >= self.open.recovery_point;
+        let may_be_lost = match self.open.page_cache {
+            PageCache::Kept => false,
+            PageCache::MayBeLost => is_lost_page,
+            PageCache::Doubtful { synced_end } => is_lost_page || end >= synced_end,
+        };
+        let may_cut = may_be_lost && end >= self.open.recovery_point;
         if has_valid && !may_cut {
             let BadPlace { position, reason } = bad;
             return Err(LogFault::CorruptBatch {
@@ -398,11 +406,21 @@ impl Recovery<'_> {
         }
         // Later segments go first: cut the other way round, a crash would leave a hole.
         self.remove_segments(later, end)?;
-        let cut = log.set_len(bad.position).and_then(|()| log.sync_data());
-        cut.map_err(LogFault::io("cut torn tail", &path))?;
+        let cut = log.set_len(bad.position);
+        cut.and_then(|()| self.unless_doubtful(log.sync_data()))
+            .map_err(LogFault::io("cut torn tail", &path))?;
         self.report.cut_bytes += bytes - bad.position;
         self.report.scanned_bytes += bytes - bad.position;
         Ok(())
+    }
+
+    /// A medium that has failed a sync may go on to: the flush that writes the tail again syncs what
+    /// was cut as well, and until then the log is open for readers.
+    fn unless_doubtful(&self, synced: io::Result<()>) -> io::Result<()> {
+        match self.open.page_cache {
+            PageCache::Doubtful { .. } => Ok(()),
+            PageCache::Kept | PageCache::MayBeLost => synced,
+        }
     }
 
     fn any_valid(&self, later: &[Found]) -> Result<bool, LogFault> {
@@ -433,8 +451,7 @@ impl Recovery<'_> {
         }
         if !later.is_empty() {
             let dir = &self.open.dir;
-            self.fs
-                .sync_dir(dir)
+            self.unless_doubtful(self.fs.sync_dir(dir))
                 .map_err(LogFault::io("cut torn tail", dir))?;
         }
         self.report.cut_at = Some(end);

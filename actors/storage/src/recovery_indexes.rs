@@ -137,6 +137,16 @@ fn follow(
     }))
 }
 
+/// What becomes of entries that are taken out of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// They are gone for good.
+    Synced,
+    /// Somebody writes the file again and syncs it before anything relies on it. A sync now could tell
+    /// of a write that failed in the past.
+    ToBeSynced,
+}
+
 /// Makes the index files end with the entries that wait in `tail`. Returns true if that changed a file.
 pub(crate) fn write_tail(
     fs: &dyn FileSystem,
@@ -144,6 +154,7 @@ pub(crate) fn write_tail(
     base: Offset,
     lengths: IndexLengths,
     tail: &mut IndexTail,
+    cut: Cut,
 ) -> Result<bool, LogFault> {
     let entries = tail.pending();
     let offsets = (
@@ -166,7 +177,7 @@ pub(crate) fn write_tail(
         }
         let path = kind.path(dir, base);
         let fault = LogFault::io("recover index", &path);
-        if has_end(fs, &path, position, bytes).map_err(fault)? {
+        if has_end(fs, &path, position, bytes, cut).map_err(fault)? {
             continue;
         }
         let added = fs
@@ -186,10 +197,16 @@ pub(crate) fn write_tail(
 /// True if the file at `path` ends with `bytes` at `position`. If not, what stands there in their
 /// place is taken away.
 ///
-/// The file is synced then: nothing else might do it before its segment counts as settled, and a
-/// crash would bring entries back that name no batch. Entries that are only added may be lost again;
-/// the next opening adds them again.
-fn has_end(fs: &dyn FileSystem, path: &Path, position: u64, bytes: &[u8]) -> io::Result<bool> {
+/// The file is synced then, unless somebody else will: nothing else might do it before its segment
+/// counts as settled, and a crash would bring entries back that name no batch. Entries that are only
+/// added may be lost again; the next opening adds them again.
+fn has_end(
+    fs: &dyn FileSystem,
+    path: &Path,
+    position: u64,
+    bytes: &[u8],
+    cut: Cut,
+) -> io::Result<bool> {
     let file = match fs.open(path, OpenMode::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -202,7 +219,9 @@ fn has_end(fs: &dyn FileSystem, path: &Path, position: u64, bytes: &[u8]) -> io:
     if present_length > length || !bytes.starts_with(&present[..read]) {
         let file = fs.open(path, OpenMode::ReadWrite)?;
         file.set_len(position)?;
-        file.sync_data()?;
+        if cut == Cut::Synced {
+            file.sync_data()?;
+        }
         return Ok(bytes.is_empty());
     }
     Ok(present_length == length)
@@ -241,7 +260,7 @@ pub(crate) fn check_sealed(
         }
     }
     tail.finish();
-    if !write_tail(fs, dir, base, lengths, &mut tail)? {
+    if !write_tail(fs, dir, base, lengths, &mut tail, Cut::Synced)? {
         return Ok(false);
     }
     for kind in [SegmentFile::OffsetIndex, SegmentFile::TimeIndex] {

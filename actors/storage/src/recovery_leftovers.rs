@@ -67,8 +67,6 @@ pub(crate) fn clear(
     }
     if !swaps.is_empty() {
         put_in_place(fs, dir, &names, &swaps)?;
-    }
-    if cleared > 0 {
         fs.sync_dir(dir)
             .map_err(LogFault::io("remove leftover", dir))?;
     }

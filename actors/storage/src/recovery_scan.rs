@@ -99,6 +99,21 @@ impl<'a> LogReader<'a> {
             }))
     }
 
+    /// The whole batch at `position`, as [`LogReader::scan`] judges it, with its bytes.
+    pub(crate) fn checked_batch(
+        &mut self,
+        position: u64,
+        expected: Offset,
+    ) -> Result<Result<(BatchHeader, &[u8]), BadBatch>, LogFault> {
+        let header = match self.batch_at(position, expected)? {
+            Ok(header) => header,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        // In the chunk already: its checksum was computed there.
+        let bytes = self.bytes_at(position, header.batch_bytes())?;
+        Ok(Ok((header, &bytes[..header.batch_bytes()])))
+    }
+
     /// Reads batches from `position` on and hands each to `visit`, which may refuse it. Ends at the end
     /// of the file or at the first bad batch.
     pub(crate) fn scan(

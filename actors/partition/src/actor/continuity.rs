@@ -1,10 +1,13 @@
 //! What the incarnations of one partition in one process know of each other: how far records were
-//! shown, and in which epoch some were lost. Compared with what the disk gives back, never used as
+//! shown, in which epoch some were lost, and how far they were synced when a sync failed. Compared with what the disk gives back, never used as
 //! state.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
+
+/// In the place of an offset: no sync has failed since the last one that succeeded.
+const TRUSTED: i64 = -1;
 
 /// Shared by all incarnations through the factory.
 #[derive(Debug)]
@@ -12,7 +15,7 @@ pub(crate) struct Continuity {
     shown_end: AtomicI64,
     shown_epoch: AtomicI32,
     lost_epoch: AtomicI32,
-    is_tail_doubtful: AtomicBool,
+    doubtful_from: AtomicI64,
 }
 
 impl Continuity {
@@ -21,7 +24,7 @@ impl Continuity {
             shown_end: AtomicI64::new(-1),
             shown_epoch: AtomicI32::new(-1),
             lost_epoch: AtomicI32::new(-1),
-            is_tail_doubtful: AtomicBool::new(false),
+            doubtful_from: AtomicI64::new(TRUSTED),
         }
     }
 
@@ -46,18 +49,24 @@ impl Continuity {
         LeaderEpoch(lost)
     }
 
-    /// A sync has failed: what the page cache holds of the tail may be marked as written and is not.
-    pub(crate) fn doubt_tail(&self) {
-        self.is_tail_doubtful.store(true, Ordering::Relaxed);
+    /// A sync has failed: of what lies behind `synced_end` the page cache may hold nothing, or mark
+    /// as written what is not. A sync that failed before knows better from where on.
+    pub(crate) fn doubt_tail(&self, synced_end: Offset) {
+        if self.doubtful_from().is_none() {
+            self.doubtful_from
+                .store(synced_end.get(), Ordering::Relaxed);
+        }
     }
 
     /// The tail was written again and synced.
     pub(crate) fn trust_tail(&self) {
-        self.is_tail_doubtful.store(false, Ordering::Relaxed);
+        self.doubtful_from.store(TRUSTED, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_tail_doubtful(&self) -> bool {
-        self.is_tail_doubtful.load(Ordering::Relaxed)
+    /// End of what was synced before a sync failed; `None` while the tail is to be trusted.
+    pub(crate) fn doubtful_from(&self) -> Option<Offset> {
+        let from = self.doubtful_from.load(Ordering::Relaxed);
+        (from != TRUSTED).then_some(Offset(from))
     }
 
     /// Greatest epoch in which shown records were lost; -1 for none.

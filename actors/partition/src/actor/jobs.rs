@@ -30,6 +30,11 @@ impl JobFault {
         }
     }
 
+    /// True where the bytes of a batch are not what was written.
+    pub(crate) fn is_corruption(&self) -> bool {
+        matches!(self, Self::Log(LogFault::CorruptBatch { .. }))
+    }
+
     /// True where the directory is not what it should be, so that no restart helps (rule V12).
     pub(crate) fn is_missing(&self) -> bool {
         match self {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use kabuki_runtime::{Context, Handler, Message};
-use kabuki_storage::log::PROBE_FILE;
-use kabuki_storage::{FileSystem, LogFault, OpenMode};
+use kabuki_storage::log::{FlushJob, PROBE_FILE};
+use kabuki_storage::{FileSystem, FlushedLog, LogFault, OpenMode};
 
 use super::Partition;
 use super::jobs::{JobOutcome, own_message};
@@ -70,7 +70,7 @@ impl Partition {
             Probe::Roll => self.roll(cx),
             Probe::Sync => {
                 open.is_tail_tried = true;
-                open.state.marks.flush_due();
+                open.state.marks.rewrite_due();
                 self.start_sync(cx);
             }
             Probe::Write => {
@@ -90,6 +90,17 @@ impl Partition {
             Err(fault) => self.give_up(&fault, cx),
         }
     }
+}
+
+/// Writes a doubtful tail again on a disk that has just taken something else: one that still fails is
+/// not given records to damage, nor read through for nothing. Blocks.
+pub(crate) fn rewrite_tail(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    flush: FlushJob,
+) -> Result<FlushedLog, LogFault> {
+    write_probe(fs, dir, None)?;
+    flush.run(fs)
 }
 
 /// Writes, syncs and removes a small file in the partition's directory, and opens the active segment

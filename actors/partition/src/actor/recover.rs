@@ -10,6 +10,7 @@ use kabuki_storage::{
 };
 
 use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
+use super::probe::rewrite_tail;
 use super::{Open, Partition, idle, read};
 use crate::messages::PartitionFact;
 use crate::spec::{MarksSource, StoredMarks};
@@ -33,7 +34,6 @@ struct Opening {
     config: LogConfig,
     producers: ProducerLimits,
     page_cache: PageCache,
-    is_tail_doubtful: bool,
     now_ms: i64,
 }
 
@@ -54,13 +54,12 @@ impl Partition {
             stored: self.spec.stored.clone(),
             config: self.config.log,
             producers: self.config.producers,
-            // An incarnation of this process has had the log open: what it wrote is in the cache.
-            page_cache: if is_first {
-                PageCache::MayBeLost
-            } else {
-                PageCache::Kept
+            page_cache: match self.continuity.doubtful_from() {
+                Some(synced_end) => PageCache::Doubtful { synced_end },
+                None if is_first => PageCache::MayBeLost,
+                // An incarnation of this process has had the log open: what it wrote is in the cache.
+                None => PageCache::Kept,
             },
-            is_tail_doubtful: self.continuity.is_tail_doubtful(),
             now_ms: self.now_ms(),
         };
         let hold = cx.hold_restart();
@@ -122,7 +121,8 @@ impl Partition {
         }
 
         let (log_start, log_end) = (log.log_start(), log.log_end());
-        let is_short = log_end < self.continuity.shown_end();
+        let shown_end = self.continuity.shown_end();
+        let is_short = log_end < shown_end;
         let has_lost = is_short || report.ends_before_recovery_point.is_some();
         if has_lost {
             let lost_epoch = self.continuity.lost(log_end, state.leadership.epoch());
@@ -155,7 +155,11 @@ impl Partition {
             },
             cx,
         );
-        if report.cut_bytes > 0 {
+        if is_short {
+            let cause = format!("lost offsets {log_end} to {shown_end}, which had been shown");
+            slog::error!(logger, "records lost"; "cause" => &cause);
+            cx.report(EventKind::Recovered, &cause);
+        } else if report.cut_bytes > 0 {
             // The first instance too: acknowledged records may have been among them.
             let bytes = report.cut_bytes;
             let cause = format!("cut {bytes} bytes behind offset {log_end}");
@@ -212,7 +216,6 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Opened, LogFault> {
         config,
         producers,
         page_cache,
-        is_tail_doubtful,
         now_ms,
     } = opening;
     let StoredMarks {
@@ -233,10 +236,12 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Opened, LogFault> {
         },
     )?;
     let mut tail_refused = None;
-    if is_tail_doubtful {
-        recovered.log.doubt_tail();
-        match recovered.log.flush_job(now_ms).run(fs) {
+    if recovered.log.is_tail_doubtful() {
+        let flush = recovered.log.flush_job(now_ms);
+        match rewrite_tail(fs, recovered.log.dir(), flush) {
             Ok(flushed) => recovered.log.flushed(flushed),
+            // Pages were dropped just now: the next instance finds out which.
+            Err(fault @ LogFault::CorruptBatch { .. }) => return Err(fault),
             // It opens for readers all the same.
             Err(fault) => tail_refused = Some(fault),
         }

@@ -10,6 +10,7 @@ use kabuki_storage::log::SegmentsRemoved;
 
 use super::Partition;
 use super::jobs::{CheckpointAnswer, JobFault, JobOutcome, own_message, tick};
+use super::probe::rewrite_tail;
 use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
 use crate::state::{CheckpointPlan, Probe, SyncDepth, SyncPlan};
 
@@ -107,9 +108,13 @@ impl Partition {
             }
             SyncDepth::Indexes | SyncDepth::Checkpoint => open.log.flush_job(now_ms),
         };
+        let doubtful_dir = open.log.is_tail_doubtful().then(|| self.spec.dir.clone());
         self.run_writing(
             "sync",
-            move |fs| job.run(fs),
+            move |fs| match doubtful_dir {
+                Some(dir) => rewrite_tail(fs, &dir, job),
+                None => job.run(fs),
+            },
             cx,
             move |outcome| LogSynced(FinishedSync { plan, outcome }),
         );
@@ -141,8 +146,9 @@ impl Partition {
                     self.heal(cx);
                 }
             }
-            // Still written from nowhere but here: tried again with the next probe.
-            Err(fault) if open.log.is_tail_doubtful() => {
+            // What could not be written again is tried again with the next probe. Where some of it is
+            // lost, the next instance finds out what is left.
+            Err(fault) if open.log.is_tail_doubtful() && !fault.is_corruption() => {
                 open.state.marks.abort_sync();
                 self.degrade(fault.to_string(), Probe::Sync, cx);
             }
@@ -150,7 +156,7 @@ impl Partition {
             // Pages that were dirty may be dropped and marked clean: the handle is not used again, and
             // the next instance writes what they hold once more.
             Err(fault) => {
-                self.continuity.doubt_tail();
+                self.continuity.doubt_tail(open.log.synced_end());
                 self.give_up(&fault, cx);
             }
         }

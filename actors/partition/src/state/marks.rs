@@ -150,6 +150,11 @@ impl Marks {
         self.is_flush_due = self.is_recovery_point_behind();
     }
 
+    /// All past the recovery point is to be written again and synced, even if that is nothing.
+    pub(crate) fn rewrite_due(&mut self) {
+        self.is_flush_due = true;
+    }
+
     pub(crate) fn is_recovery_point_behind(&self) -> bool {
         self.recovery_point < self.written
     }

@@ -71,6 +71,15 @@ pub enum PageCache {
     /// The machine may have gone down: pages of the unsynced tail may be missing, in any order. The
     /// log is cut at the first hole past the recovery point, even if later pages survived.
     MayBeLost,
+    /// A sync has failed since the log was last synced up to `synced_end`: the kernel may have dropped
+    /// pages behind it, and shows old content or anything else in their place. The log is cut at the
+    /// first bad batch from there on, and before it at a hole. See [`Log::is_tail_doubtful`].
+    ///
+    /// [`Log::is_tail_doubtful`]: crate::Log::is_tail_doubtful
+    Doubtful {
+        /// Offset behind the last record that is known to be on the medium.
+        synced_end: Offset,
+    },
 }
 
 /// An open log and what was rebuilt with it.

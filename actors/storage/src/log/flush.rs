@@ -222,7 +222,7 @@ impl Log {
         );
         self.synced_end = self.synced_end.max(end);
         // What was to be written again was, with its indexes, whatever this flush was for.
-        self.is_tail_doubtful = false;
+        self.doubtful_from = None;
         if !has_indexes {
             return;
         }

@@ -77,7 +77,8 @@ pub struct Log {
     flushed_ms: i64,
     /// Offset of the newest producer snapshot on disk.
     snapshot: Option<Offset>,
-    is_tail_doubtful: bool,
+    /// A sync has failed in this process, of records from this offset on.
+    doubtful_from: Option<Offset>,
 }
 
 /// What keeps appends waiting.
@@ -158,7 +159,10 @@ impl Log {
             unflushed_bytes: parts.unflushed_bytes,
             flushed_ms: open.now_ms,
             snapshot: parts.snapshot,
-            is_tail_doubtful: false,
+            doubtful_from: match open.page_cache {
+                PageCache::Doubtful { synced_end } => Some(synced_end.max(recovery_point)),
+                PageCache::Kept | PageCache::MayBeLost => None,
+            },
         }
     }
 
@@ -180,6 +184,11 @@ impl Log {
     /// First offset that is not known to be durable with its index entries.
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
+    }
+
+    /// First offset whose records are not known to be durable: at or after the recovery point.
+    pub fn synced_end(&self) -> Offset {
+        self.synced_end
     }
 
     /// Bytes of the `.log` files of all segments.

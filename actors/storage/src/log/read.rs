@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kabuki_protocol::ids::Offset;
+use kabuki_protocol::records::BatchError;
 
 use super::Log;
 use super::cursors::Cursor;
-use super::fault::LogFault;
+use super::fault::{BadBatch, LogFault};
 use super::lookup::locate;
 use super::segment::{SealedSegment, SegmentFile};
 use super::walk::{WalkFault, judge_header};
@@ -37,6 +38,8 @@ struct Wanted {
     up_to: Offset,
     bytes_max: usize,
     must_return_one: bool,
+    /// Pages may have been dropped behind a failed sync: each batch is checked.
+    is_checked: bool,
 }
 
 /// A read that may wait for the device.
@@ -90,6 +93,7 @@ impl Log {
             up_to,
             bytes_max,
             must_return_one,
+            is_checked: self.is_tail_doubtful(),
         };
         let Some((index, cursor)) = self.known_place(from) else {
             let index = self.segment_of(from);
@@ -358,6 +362,19 @@ fn whole_batches(
         if bytes > rest.len() {
             is_last_whole = false;
             break;
+        }
+        if wanted.is_checked
+            && let Err(BatchError::Crc { stored, computed }) = header.verify_crc(&rest[..bytes])
+        {
+            if end > start {
+                break;
+            }
+            let found = computed;
+            return Err(WalkFault::Bad {
+                position,
+                expected: header.base_offset,
+                reason: BadBatch::Crc { stored, found },
+            });
         }
         let is_before = header.last_offset() < wanted.from;
         let is_first = start == end;

@@ -119,6 +119,30 @@ impl Content {
         self.unsynced.clear();
     }
 
+    /// Memory ran short and the clean pages were dropped: what the device holds is seen in their place.
+    /// The length is kept elsewhere and stays.
+    pub(super) fn drop_pages(&mut self) {
+        let length = self.cached.length;
+        self.cached = self.durable.clone();
+        self.unsynced
+            .iter()
+            .for_each(|change| self.cached.apply(change));
+        self.cached.apply(&Change::SetLength(length));
+    }
+
+    /// The device could not write one of its blocks and has lost what was there; it reads as zeros.
+    pub(super) fn lose_block(&mut self, position: u64) {
+        let start = position - position % PAGE_BYTES;
+        for content in [&mut self.cached, &mut self.durable] {
+            let left = content.length.saturating_sub(start).min(PAGE_BYTES);
+            let bytes = vec![0; usize::try_from(left).expect("a page fits into memory")];
+            let position = start;
+            if left > 0 {
+                content.apply(&Change::Write { position, bytes });
+            }
+        }
+    }
+
     /// Flips the lowest bit of one byte, in the cache and on the device.
     pub(super) fn flip_bit(&mut self, position: u64) {
         let mut byte = [0];
@@ -250,6 +274,20 @@ mod tests {
         assert_eq!(bytes_of(&content), b"lost");
         content.crash(&mut StdRng::seed_from_u64(1));
         assert_eq!(content.length(), 0);
+    }
+
+    #[test]
+    fn dropped_pages_show_what_the_device_holds_and_what_is_dirty() {
+        let mut content = Content::default();
+        content.write(0, b"synced ".to_vec());
+        content.sync();
+        content.write(7, b"failed ".to_vec());
+        content.fail_sync();
+        content.write(14, b"dirty".to_vec());
+        content.drop_pages();
+        assert_eq!(bytes_of(&content), b"synced \0\0\0\0\0\0\0dirty");
+        content.lose_block(8);
+        assert_eq!(bytes_of(&content), [0; 19]);
     }
 
     #[test]

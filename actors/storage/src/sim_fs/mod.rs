@@ -137,6 +137,23 @@ impl SimFs {
         self.resume_hanging();
     }
 
+    /// The pages of a file that are clean, or marked so by a sync that failed, are dropped from the
+    /// page cache: what the device holds is read in their place.
+    pub fn drop_pages(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        let number = disk.tree.find(path)?;
+        disk.tree.file_mut(number)?.drop_pages();
+        Ok(())
+    }
+
+    /// The block of a file that holds `position` is lost, on the device and in the page cache.
+    pub fn lose_block(&self, path: &Path, position: u64) -> io::Result<()> {
+        let mut disk = self.disk();
+        let number = disk.tree.find(path)?;
+        disk.tree.file_mut(number)?.lose_block(position);
+        Ok(())
+    }
+
     /// Flips the lowest bit of one byte of a file, as decay does.
     pub fn flip_bit(&self, path: &Path, position: u64) -> io::Result<()> {
         let mut disk = self.disk();
