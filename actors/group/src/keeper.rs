@@ -1,13 +1,14 @@
 //! `CoordinatorKeeper`: follows the metadata image. It brings a shard on stage for every partition of
 //! `__consumer_offsets` that this node leads, tells the shards of topics that changed, and creates the topic.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kabuki_controller::Controller;
 use kabuki_controller::image::MetadataImage;
 use kabuki_controller::messages::{CreateTopicRefused, CreateTopics, NewTopic, TopicCreated};
+use kabuki_protocol::ids::{LeaderEpoch, TopicId};
 use kabuki_runtime::{
     Actor, Addr, AskError, ChildSpec, Context, Fault, Handler, Message, ReplyPort, Supervisor,
     Undelivered,
@@ -71,6 +72,8 @@ pub(crate) struct CoordinatorKeeper {
     shards: Supervisor,
     /// Shards that are ending; a new one of that name starts only then.
     leaving: BTreeSet<i32>,
+    /// Topic and leader epoch that each shard was told of.
+    told: BTreeMap<i32, (TopicId, LeaderEpoch)>,
     /// As the shards were told.
     compared: Arc<MetadataImage>,
     is_compare_set: bool,
@@ -92,6 +95,7 @@ pub(crate) fn spec(
         controller: controller.clone(),
         shards: shards.clone(),
         leaving: BTreeSet::new(),
+        told: BTreeMap::new(),
         is_compare_set: false,
         waiting: Vec::new(),
         is_creating: false,
@@ -133,15 +137,29 @@ impl CoordinatorKeeper {
         let count = topic.map_or(0, |topic| topic.partitions.len());
         let led = (0..i32::try_from(count).unwrap_or(0)).filter(|number| leads(*number));
         for number in led.filter(|number| !self.leaving.contains(number)) {
-            match self.find(number, cx) {
-                Some(shard) => drop(shard.try_tell(LeadershipMoved)),
-                None => drop(self.shards.start(shard::spec(&self.commons, number))),
+            let reign = topic.and_then(|topic| {
+                let partition = topic.partition(number)?;
+                Some((topic.id, partition.leader_epoch))
+            });
+            if self.told.get(&number) == reign.as_ref() {
+                continue;
+            }
+            let is_told = match self.find(number, cx) {
+                Some(shard) => shard.try_tell(LeadershipMoved).is_ok(),
+                None => {
+                    self.shards.start(shard::spec(&self.commons, number));
+                    true
+                }
+            };
+            if let Some(reign) = reign.filter(|_| is_told) {
+                self.told.insert(number, reign);
             }
         }
         let others = self.shards.children().into_iter();
         let others = others.filter_map(|name| name.parse::<i32>().ok());
         let others: Vec<i32> = others.filter(|number| !leads(*number)).collect();
         for number in others {
+            self.told.remove(&number);
             if self.leaving.insert(number) {
                 let stop = self.shards.stop_child(&number.to_string(), SHARD_STOP_WAIT);
                 cx.spawn(stop, |_| ShardLeft);

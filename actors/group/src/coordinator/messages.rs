@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use kabuki_runtime::{Lane, Message, NoReply};
 
-use crate::records::Change;
-use crate::shard::messages::AppendOutcome;
+use crate::shard::messages::{AppendOutcome, RecordsOfGroup};
 
 /// Look for offsets past their retention. Sent by the shard.
 pub(crate) struct ExpireOffsets;
@@ -14,7 +13,7 @@ pub(crate) struct ExpireOffsets;
 /// The group's records, or why there are none now.
 pub(super) struct GroupRead {
     pub(super) life: u64,
-    pub(super) outcome: Result<Result<Vec<Change>, String>, NoReply>,
+    pub(super) outcome: Result<Result<RecordsOfGroup, String>, NoReply>,
 }
 
 /// Time to ask for the records again.

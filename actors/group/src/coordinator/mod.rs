@@ -3,10 +3,11 @@
 
 pub(crate) mod messages;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kabuki_protocol::ids::LeaderEpoch;
 use kabuki_runtime::{Actor, Addr, ChildSpec, Context, Fault, Handler, NoReply, ReplyPort, Timer};
 use tokio::time::Instant;
 
@@ -21,7 +22,8 @@ use crate::messages::{Answer, GroupListing, Now, Token};
 use crate::names::GroupId;
 use crate::regex;
 use crate::shard::messages::{
-    AppendGroup, AppendOutcome, AskGroup, GroupChanged, GroupRests, ReadGroup, TopicsChanged,
+    AppendGroup, AppendOutcome, AskGroup, GroupChanged, GroupRests, ReadGroup, ReignShown,
+    TopicsChanged,
 };
 use crate::shard::{Commons, Shard, tireless};
 use crate::state::{self, Append, Effects, End, Group};
@@ -48,6 +50,8 @@ type AnswerPort = ReplyPort<Result<Answer, CoordinatorRefused>>;
 pub(crate) struct GroupCoordinator {
     commons: Arc<Commons>,
     shard: Addr<Shard>,
+    /// Reign in which the records were read; in another one they may be others.
+    reign: LeaderEpoch,
     id: GroupId,
     /// `None` until its records are read.
     group: Option<Group>,
@@ -55,6 +59,9 @@ pub(crate) struct GroupCoordinator {
     life: u64,
     waiting: Vec<AskGroup>,
     has_waited: bool,
+    /// What was told while the records were being read: topics that are gone, a look for old offsets.
+    deleted_meanwhile: BTreeSet<Arc<str>>,
+    expires_then: bool,
     open: HashMap<Token, AnswerPort>,
     next_token: u64,
     began: Instant,
@@ -76,11 +83,14 @@ pub(crate) fn spec(
     let new = move || GroupCoordinator {
         commons: commons.clone(),
         shard: shard.clone(),
+        reign: LeaderEpoch::NONE,
         id: id.clone(),
         group: None,
         life: 0,
         waiting: Vec::new(),
         has_waited: false,
+        deleted_meanwhile: BTreeSet::new(),
+        expires_then: false,
         open: HashMap::new(),
         next_token: 0,
         began: Instant::now(),
@@ -110,6 +120,10 @@ impl GroupCoordinator {
     }
 
     fn ask_for_records(&mut self, cx: &mut Context<Self>) {
+        // The shard this group was started by may have left the stage, and another one come.
+        if let Some(shard) = cx.stage().registry().find(self.shard.path()) {
+            self.shard = shard;
+        }
         let life = self.life;
         let ask = ReadGroup {
             group: self.id.clone(),
@@ -180,6 +194,7 @@ impl GroupCoordinator {
         let life = self.life;
         let append = AppendGroup {
             group: self.id.clone(),
+            reign: self.reign,
             changes,
             reply: cx.reply_port(move |outcome| AppendEnded {
                 life,
@@ -194,11 +209,7 @@ impl GroupCoordinator {
     }
 
     /// Searches on a thread: expressions times topics may be millions of steps.
-    fn resolve(
-        &mut self,
-        expressions: std::collections::BTreeSet<Arc<str>>,
-        cx: &mut Context<Self>,
-    ) {
+    fn resolve(&mut self, expressions: BTreeSet<Arc<str>>, cx: &mut Context<Self>) {
         let image = self.commons.image.borrow().clone();
         let (life, version) = (self.life, image.offset());
         let search = move || regex::resolve(&expressions, searchable_names(&image).iter());
@@ -322,7 +333,10 @@ impl Handler<GroupRead> for GroupCoordinator {
             return;
         }
         let changes = match read.outcome {
-            Ok(Ok(changes)) => changes,
+            Ok(Ok(read)) => {
+                self.reign = read.reign;
+                read.changes
+            }
             Ok(Err(cause)) => {
                 slog::warn!(cx.log(), "the group's records can not be read"; "cause" => cause);
                 cx.tell_after(READ_PAUSE, ReadDue);
@@ -338,28 +352,24 @@ impl Handler<GroupRead> for GroupCoordinator {
         changes.into_iter().for_each(|change| group.replay(change));
         self.group = Some(group);
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
-            self.event(cx, Group::loaded);
-        } else {
-            // Of no group nothing is left now, and all of it in a moment: it must not rest in between.
-            let now = self.now(cx);
-            let topics = ImageTopics(self.commons.image.borrow().clone());
-            let context = state::Context {
-                now,
-                config: &self.commons.settings.group,
-                topics: &topics,
-                fresh_id: rand::random(),
-            };
-            let loaded = self.group.as_mut().map(|group| group.loaded(&context));
-            if let Some(loaded) = loaded {
-                self.perform(
-                    Effects {
-                        end: None,
-                        ..loaded
-                    },
-                    cx,
-                );
+        let is_awaited = !waiting.is_empty();
+        self.event(cx, |group, context| {
+            let loaded = group.loaded(context);
+            match is_awaited {
+                // Of a new group nothing is there now, and something in a moment: it must not rest.
+                true => Effects {
+                    end: None,
+                    ..loaded
+                },
+                false => loaded,
             }
+        });
+        let deleted = std::mem::take(&mut self.deleted_meanwhile);
+        if !deleted.is_empty() {
+            self.event(cx, |group, context| group.topics_changed(&deleted, context));
+        }
+        if std::mem::take(&mut self.expires_then) {
+            self.event(cx, Group::expire_offsets);
         }
         for ask in waiting {
             // The state may have ended meanwhile.
@@ -368,6 +378,18 @@ impl Handler<GroupRead> for GroupCoordinator {
                 None => ask.reply.send(Err(CoordinatorRefused::Loading)),
             }
         }
+    }
+}
+
+impl Handler<ReignShown> for GroupCoordinator {
+    fn handle(&mut self, shown: ReignShown, cx: &mut Context<Self>) {
+        self.shard = shown.shard;
+        let Some(group) = self.group.as_mut().filter(|_| shown.reign != self.reign) else {
+            return;
+        };
+        let effects = group.unload();
+        self.perform(effects, cx);
+        self.read(cx);
     }
 }
 
@@ -439,6 +461,10 @@ impl Handler<RegexesResolved> for GroupCoordinator {
 
 impl Handler<TopicsChanged> for GroupCoordinator {
     fn handle(&mut self, changed: TopicsChanged, cx: &mut Context<Self>) {
+        if self.group.is_none() {
+            self.deleted_meanwhile
+                .extend(changed.deleted.iter().cloned());
+        }
         self.event(cx, |group, context| {
             group.topics_changed(&changed.deleted, context)
         });
@@ -447,6 +473,7 @@ impl Handler<TopicsChanged> for GroupCoordinator {
 
 impl Handler<ExpireOffsets> for GroupCoordinator {
     fn handle(&mut self, _: ExpireOffsets, cx: &mut Context<Self>) {
+        self.expires_then = self.group.is_none();
         self.event(cx, Group::expire_offsets);
     }
 }

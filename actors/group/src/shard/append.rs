@@ -130,10 +130,11 @@ impl Handler<AppendGroup> for Shard {
     fn handle(&mut self, append: AppendGroup, cx: &mut Context<Self>) {
         let AppendGroup {
             group,
+            reign,
             changes,
             reply,
         } = append;
-        if self.reign.is_none() {
+        if self.reign.map(|reign| reign.leader_epoch) != Some(reign) {
             let cause = "the partition is led by another now".to_owned();
             return reply.send(AppendOutcome::Refused(cause));
         }

@@ -1,9 +1,11 @@
 //! Brings groups on stage, hands requests to them, and lets those rest that nobody needs.
 
-use kabuki_runtime::{Context, Handler};
+use kabuki_runtime::{Context, Handler, Undelivered};
 
 use super::book::Place;
-use super::messages::{AskGroup, GroupChanged, GroupLeft, GroupRests, ListGroups, WakeNextDue};
+use super::messages::{
+    AskGroup, GroupChanged, GroupLeft, GroupRests, ListGroups, ReignShown, WakeNextDue,
+};
 use super::{CHILD_STOP_WAIT, Shard};
 use crate::catalog::ImageTopics;
 use crate::coordinator::{self, GroupCoordinator};
@@ -35,6 +37,9 @@ impl Shard {
                 if let Err(refused) = addr.try_tell(ask) {
                     // It has more to do than it can take, or ends just now.
                     refused.message.reply.send(Err(CoordinatorRefused::Loading));
+                    if refused.why == Undelivered::Stopped {
+                        self.book.entry(&group).place = Place::Nobody;
+                    }
                 }
             }
             Place::Leaving { waiting } if waiting.len() < WAITING_MAX => waiting.push(ask),
@@ -77,11 +82,22 @@ impl Shard {
         let commons = &self.commons;
         let name = commons.path_names.of(group);
         let path = commons.groups.path().child(&name);
-        let found = cx.stage().registry().find::<GroupCoordinator>(&path);
-        let addr = found.unwrap_or_else(|| {
-            let spec = coordinator::spec(commons, group.clone(), name, cx.addr());
-            commons.groups.start(spec)
-        });
+        let addr = match cx.stage().registry().find::<GroupCoordinator>(&path) {
+            Some(found) => {
+                if let Some(reign) = self.reign {
+                    // Of the control lane, so it is heard before any request.
+                    _ = found.try_tell(ReignShown {
+                        shard: cx.addr(),
+                        reign: reign.leader_epoch,
+                    });
+                }
+                found
+            }
+            None => {
+                let spec = coordinator::spec(commons, group.clone(), name, cx.addr());
+                commons.groups.start(spec)
+            }
+        };
         entry.place = Place::OnStage { addr, stamp: 0 };
     }
 

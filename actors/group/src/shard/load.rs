@@ -7,7 +7,9 @@ use kabuki_protocol::ids::{Offset, TopicId};
 use kabuki_runtime::{Context, EventKind, Handler};
 
 use super::Shard;
-use super::messages::{ChunkRead, GroupWasRead, LogFound, LookDue, ReadGroup, WakeNextDue};
+use super::messages::{
+    ChunkRead, GroupWasRead, LogFound, LookDue, ReadGroup, RecordsOfGroup, WakeNextDue,
+};
 use crate::log_port::OffsetsLog;
 use crate::log_records::read_range;
 use crate::names::GroupId;
@@ -123,17 +125,15 @@ impl Shard {
                 continue;
             }
             let offsets = entry.map_or_else(Vec::new, |entry| entry.index.offsets());
-            if offsets.is_empty() {
-                ask.reply.send(Ok(Vec::new()));
-                continue;
-            }
             let log = (self.commons.logs)(&self.partition);
             let read = async move {
-                let outcome = match log {
+                let changes = match log {
                     Some(log) => read_group(&log, reign.topic_id, &ask.group, &offsets).await,
                     None => Err("the partition is not on stage".to_owned()),
                 };
-                ask.reply.send(outcome);
+                let reign = reign.leader_epoch;
+                ask.reply
+                    .send(changes.map(|changes| RecordsOfGroup { reign, changes }));
             };
             cx.spawn(read, |()| GroupWasRead);
         }

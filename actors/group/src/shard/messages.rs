@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kabuki_partition::{AppendRefused, RecordsAppended, RecordsRead};
-use kabuki_protocol::ids::Offset;
-use kabuki_runtime::{Lane, Message, NoReply, ReplyPort, Undelivered};
+use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_runtime::{Addr, Lane, Message, NoReply, ReplyPort, Undelivered};
 
+use super::Shard;
 use crate::coordinators::{CoordinatorRefused, GroupsListed};
 use crate::messages::{Answer, GroupListing, Request};
 use crate::names::GroupId;
@@ -25,12 +26,22 @@ pub(crate) struct AskGroup {
 /// Asks for the records of a group, after the outcome of its appends is known. Sent by the group.
 pub(crate) struct ReadGroup {
     pub(crate) group: GroupId,
-    pub(crate) reply: ReplyPort<Result<Vec<Change>, String>>,
+    pub(crate) reply: ReplyPort<Result<RecordsOfGroup, String>>,
+}
+
+/// All that the log says of a group.
+#[derive(Debug)]
+pub(crate) struct RecordsOfGroup {
+    pub(crate) reign: LeaderEpoch,
+    /// The last record of each key, in the order of the log.
+    pub(crate) changes: Vec<Change>,
 }
 
 /// Writes what a group decided, in one batch. Sent by the group, one at a time.
 pub(crate) struct AppendGroup {
     pub(crate) group: GroupId,
+    /// Reign in which the group read its records; refused in another one.
+    pub(crate) reign: LeaderEpoch,
     pub(crate) changes: Vec<Change>,
     pub(crate) reply: ReplyPort<AppendOutcome>,
 }
@@ -64,6 +75,12 @@ macro_rules! answered_by_port {
 }
 
 answered_by_port!(AskGroup, ReadGroup, AppendGroup, ListGroups);
+
+/// Tells a group that was on stage before its shard who leads now, and in which reign. Sent by the shard.
+pub(crate) struct ReignShown {
+    pub(crate) shard: Addr<Shard>,
+    pub(crate) reign: LeaderEpoch,
+}
 
 /// A group looks different in a list now. Sent by the group.
 pub(crate) struct GroupChanged {
@@ -149,6 +166,7 @@ told! {
     GroupRests: Lane::Data,
     LeadershipMoved: Lane::Control,
     TopicsChanged: Lane::Control,
+    ReignShown: Lane::Control,
     LogFound: Lane::Data,
     ChunkRead: Lane::Data,
     AppendReturned: Lane::Data,
