@@ -38,10 +38,13 @@ class Broker:
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         self.process = None
+        self.command = None
+        self.started_at = None
         self.first_answer_ms = None
 
     def start(self, command):
-        started = time.monotonic()
+        self.command = command
+        started = self.started_at = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home
@@ -70,13 +73,27 @@ class Broker:
             self.process.wait()
             raise BrokerFailed(f"{self.name} did not stop within {STOP_S} s of SIGTERM")
 
+    def kill(self):
+        """Ends the process as a power cut of the process would; the page cache survives."""
+        self.process.kill()
+        self.process.wait(STOP_S)
+
+    def restart(self):
+        """Starts a process that ended again, on what it left behind."""
+        return self.start(self.command)
+
     def log_tail(self, lines=30):
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def start_kabuki(binary):
+def start_kabuki(binary, *settings):
     broker = Broker("kabuki")
-    overrides = [f"listeners=PLAINTEXT://{broker.bootstrap}", f"log.dirs={broker.data_dir}"]
+    overrides = [
+        f"listeners=PLAINTEXT://{broker.bootstrap}",
+        f"log.dirs={broker.data_dir}",
+        "group.initial.rebalance.delay.ms=0",
+        *settings,
+    ]
     arguments = [part for override in overrides for part in ("--override", override)]
     return broker.start([str(binary), "start", *arguments])
 

@@ -40,17 +40,17 @@ class Bench:
         self.await_leader(topic)
         return topic
 
-    def await_leader(self, topic):
+    def await_leader(self, topic, partition=0):
         """Waits until the new topic can be read: neither Kafka nor Kabuki answers only then."""
 
         def can_be_read():
             with contextlib.suppress(ConnectionError):
-                return self.stored(topic) == []
+                return self.stored(topic, partition) == []
 
-        until(f"{topic} readable", can_be_read)
+        until(f"{topic}-{partition} readable", can_be_read)
 
-    def stored(self, topic):
-        return stored_batches(self.bootstrap, topic)
+    def stored(self, topic, partition=0):
+        return stored_batches(self.bootstrap, topic, partition)
 
 
 def until(what, is_done):

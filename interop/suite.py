@@ -14,11 +14,15 @@ import broker
 from clients import all_clients, steward
 from clients.client import Unsupported
 from files import check_files
+from group_scenarios import GROUP_SCENARIOS
+from group_tools import TOOL_SCENARIOS
 from places import KABUKI
-from scenarios import SCENARIOS, Bench
+from scenarios import SCENARIOS as RECORD_SCENARIOS
+from scenarios import Bench
 
 # Clients run side by side: most of a command-line client's time is its start-up.
 CLIENTS_AT_ONCE = 3
+SCENARIOS = {**RECORD_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS}
 PASSED, FAILED, EMPTY = "ok", "FAIL", "-"
 FILES_ROW = "files on disk"
 
@@ -40,7 +44,11 @@ def arguments():
     target.add_argument("--binary", type=pathlib.Path, default=KABUKI, help="start this kabuki")
     parser.add_argument("--client", action="append", help="only this client; may be repeated")
     parser.add_argument("--scenario", action="append", help="only this scenario; may be repeated")
-    return parser.parse_args()
+    parser.add_argument("--groups", action="store_true", help="only the scenarios of consumer groups")
+    asked = parser.parse_args()
+    if asked.groups:
+        asked.scenario = [*(asked.scenario or []), *GROUP_SCENARIOS, *TOOL_SCENARIOS]
+    return asked
 
 
 def main():
@@ -54,7 +62,7 @@ def main():
     is_passed = False
     try:
         names = chosen(asked.client, all_clients(bootstrap))
-        scenarios = chosen(asked.scenario, SCENARIOS)
+        scenarios = chosen(asked.scenario or list(RECORD_SCENARIOS), SCENARIOS)
         table = run_clients(bootstrap, names, scenarios)
         rows = list(scenarios)
         if own is not None:

@@ -22,11 +22,13 @@ import java.util.concurrent.TimeoutException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -126,6 +128,35 @@ public final class JavaDriver {
                     return List.of(first, consumer.endOffsets(List.of(place)).get(place));
                 }
             }
+            case "groups": {
+                List<String> names = new ArrayList<>();
+                await(admin.listGroups().all()).forEach(listing -> names.add(listing.groupId()));
+                return names;
+            }
+            case "group": {
+                String group = request.get("group").asText();
+                ConsumerGroupDescription found =
+                        await(admin.describeConsumerGroups(List.of(group)).all()).get(group);
+                return List.of(found.groupState().toString(), found.members().size());
+            }
+            case "group_offsets": {
+                Map<Integer, Long> offsets = new HashMap<>();
+                for (int partition = 0; partition < request.get("partitions").asInt(); partition++) {
+                    offsets.put(partition, -1L);
+                }
+                await(admin.listConsumerGroupOffsets(request.get("group").asText()).partitionsToOffsetAndMetadata())
+                        .forEach((place, offset) -> offsets.put(place.partition(), offset.offset()));
+                return offsets;
+            }
+            case "set_group_offsets": {
+                Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+                request.get("offsets").properties().forEach(entry -> offsets.put(
+                        new TopicPartition(topic, Integer.parseInt(entry.getKey())),
+                        new OffsetAndMetadata(entry.getValue().asLong())));
+                return done(admin.alterConsumerGroupOffsets(request.get("group").asText(), offsets).all());
+            }
+            case "delete_group":
+                return done(admin.deleteConsumerGroups(List.of(request.get("group").asText())).all());
             case "produce":
                 return produce(topic, request);
             case "consume":

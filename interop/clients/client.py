@@ -15,6 +15,7 @@ class Refused(Exception):
 
 UNKNOWN_TOPIC = 3
 MESSAGE_TOO_LARGE = 10
+NON_EMPTY_GROUP = 68
 
 # Where to start reading: ("beginning", None), ("offset", n) or ("timestamp", milliseconds).
 BEGINNING = ("beginning", None)
@@ -63,6 +64,25 @@ class Client:
 
     def consume(self, topic, start, count):
         """Reads partition 0 by assignment from `start` to its end, where `count` records are expected."""
+        raise Unsupported
+
+    def groups(self):
+        """Names of all groups."""
+        raise Unsupported
+
+    def group(self, group):
+        """(state, number of members) of a group."""
+        raise Unsupported
+
+    def group_offsets(self, group, topic, partitions):
+        """Committed offset by partition."""
+        raise Unsupported
+
+    def set_group_offsets(self, group, topic, offsets):
+        """Commits for a group without members."""
+        raise Unsupported
+
+    def delete_group(self, group):
         raise Unsupported
 
     def close(self):

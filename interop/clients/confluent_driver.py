@@ -4,7 +4,15 @@ import sys
 import time
 
 from clients.driver_loop import BrokerError, encoded, record_json, serve
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -15,6 +23,8 @@ from confluent_kafka.admin import (
 )
 
 WAIT_S = 20
+# Kafka's names for the states that scenarios ask for.
+STATES = {"STABLE": "Stable", "EMPTY": "Empty", "DEAD": "Dead"}
 
 
 def raised(error):
@@ -75,6 +85,29 @@ class Calls:
                 return consumer.get_watermark_offsets(TopicPartition(topic, partition), WAIT_S)
             except KafkaException as exception:
                 raise raised(exception.args[0]) from exception
+
+    def groups(self, topic):
+        found = self.admin.list_consumer_groups().result(WAIT_S)
+        return [group.group_id for group in found.valid]
+
+    def group(self, topic, group):
+        found = result_of(self.admin.describe_consumer_groups([group])[group])
+        return STATES[found.state.name], len(found.members)
+
+    def group_offsets(self, group, topic, partitions):
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, index) for index in range(partitions)])
+        found = result_of(self.admin.list_consumer_group_offsets([asked])[group])
+        return {place.partition: max(place.offset, -1) for place in found.topic_partitions}
+
+    def set_group_offsets(self, group, topic, offsets):
+        places = [TopicPartition(topic, int(partition), offset) for partition, offset in offsets.items()]
+        asked = ConsumerGroupTopicPartitions(group, places)
+        for place in result_of(self.admin.alter_consumer_group_offsets([asked])[group]).topic_partitions:
+            if place.error is not None:
+                raise raised(place.error)
+
+    def delete_group(self, topic, group):
+        result_of(self.admin.delete_consumer_groups([group])[group])
 
     def produce(self, topic, records, acks, compression, idempotent, bytes_max):
         producer = Producer({

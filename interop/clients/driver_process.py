@@ -88,6 +88,22 @@ class DriverProcess(Client):
     def offsets(self, topic, partition):
         return tuple(self.call("offsets", topic=topic, partition=partition))
 
+    def groups(self):
+        return self.call("groups", topic="")
+
+    def group(self, group):
+        return tuple(self.call("group", topic="", group=group))
+
+    def group_offsets(self, group, topic, partitions):
+        found = self.call("group_offsets", group=group, topic=topic, partitions=partitions)
+        return {int(partition): offset for partition, offset in found.items()}
+
+    def set_group_offsets(self, group, topic, offsets):
+        self.call("set_group_offsets", group=group, topic=topic, offsets=offsets)
+
+    def delete_group(self, group):
+        self.call("delete_group", topic="", group=group)
+
     def produce(self, topic, records, acks="all", compression="none", idempotent=False, bytes_max=1_000_000):
         self.call(
             "produce",

@@ -5,10 +5,12 @@ import functools
 import sys
 import time
 
+import kafka.errors
 from clients.driver_loop import BrokerError, encoded, record_json, serve
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import BrokerResponseError, for_code
+from kafka.structs import OffsetAndMetadata
 
 WAIT_S = 20
 
@@ -76,6 +78,37 @@ class Calls:
         place = TopicPartition(topic, partition)
         with self.consumer() as consumer:
             return consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+
+    @codes
+    def groups(self, topic):
+        return [group["group_id"] for group in self.admin.list_groups()]
+
+    @codes
+    def group(self, topic, group):
+        found = self.admin.describe_groups([group])[group]
+        return str(found["group_state"]), len(found["members"])
+
+    @codes
+    def group_offsets(self, group, topic, partitions):
+        places = [TopicPartition(topic, index) for index in range(partitions)]
+        found = self.admin.list_group_offsets({group: places})[group]
+        return {place.partition: found[place].offset for place in places}
+
+    @codes
+    def set_group_offsets(self, group, topic, offsets):
+        places = {
+            TopicPartition(topic, int(partition)): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+        for error in self.admin.alter_group_offsets(group, places).values():
+            if error.errno != 0:
+                raise error
+
+    @codes
+    def delete_group(self, topic, group):
+        found = self.admin.delete_groups([group])[group]
+        if found != "OK":
+            raise getattr(kafka.errors, found)(group)
 
     @codes
     def produce(self, topic, records, acks, compression, idempotent, bytes_max):

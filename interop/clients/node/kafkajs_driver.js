@@ -83,6 +83,31 @@ const calls = {
       return [Number(found.low), Number(found.high)]
     }),
 
+  groups: () => withAdmin(async admin => (await admin.listGroups()).groups.map(group => group.groupId)),
+
+  group: ({ group }) =>
+    withAdmin(async admin => {
+      const { groups } = await admin.describeGroups([group])
+      return [groups[0].state, groups[0].members.length]
+    }),
+
+  group_offsets: ({ group, topic }) =>
+    withAdmin(async admin => {
+      const [{ partitions }] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+      return Object.fromEntries(partitions.map(({ partition, offset }) => [partition, Number(offset)]))
+    }),
+
+  set_group_offsets: ({ group, topic, offsets }) =>
+    withAdmin(admin => {
+      const partitions = Object.entries(offsets).map(([partition, offset]) => ({
+        partition: Number(partition),
+        offset: String(offset),
+      }))
+      return admin.setOffsets({ groupId: group, topic, partitions })
+    }),
+
+  delete_group: ({ group }) => withAdmin(async admin => void (await admin.deleteGroups([group]))),
+
   produce: async ({ topic, records, acks, compression, idempotent }) => {
     if (records.some(record => record.headers.length > 0)) {
       throw new NoMeans('headers are an object, which has no order over different names')
@@ -183,6 +208,9 @@ function json({ offset, timestamp, key, value }) {
 function codeOf(error) {
   if (error?.name === 'KafkaJSAggregateError') {
     return codeOf(error.errors[0])
+  }
+  if (error?.name === 'KafkaJSDeleteGroupsError') {
+    return error.groups[0].errorCode
   }
   if (typeof error?.code === 'number') {
     return error.code

@@ -19,6 +19,9 @@ async function serve(calls, codeOf) {
 async function answer(calls, codeOf, line) {
   const { call, ...request } = JSON.parse(line)
   try {
+    if (!(call in calls)) {
+      throw new NoMeans(`the driver has no ${call}`)
+    }
     return { result: (await calls[call](request)) ?? null }
   } catch (error) {
     if (error instanceof NoMeans || error.name === 'KafkaJSNotImplemented') {

@@ -1,4 +1,4 @@
-// Command kafkago is the driver of segmentio/kafka-go.
+// Command kafkago is the driver of segmentio/kafka-go; `kafkago member JSON` is a member of a consumer group.
 package main
 
 import (
@@ -31,6 +31,10 @@ var acks = map[string]kafka.RequiredAcks{
 const batchBytes = 1_000_000
 
 func main() {
+	if os.Args[1] == "member" {
+		serveMember(os.Args[2])
+		return
+	}
 	bootstrap := os.Args[1]
 	lines.Serve(func(request lines.Request) (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), lines.Wait)
@@ -107,7 +111,7 @@ func (d driver) call(ctx context.Context, request lines.Request) (any, error) {
 	case "consume":
 		return d.consume(ctx, request)
 	}
-	return nil, fmt.Errorf("unknown call %s", request.Call)
+	return nil, lines.Unsupported
 }
 
 func (d driver) partitions(ctx context.Context, topic string) (any, error) {

@@ -33,6 +33,8 @@ type Request struct {
 	BytesMax   int               `json:"bytes_max"`
 	Records    []Record          `json:"records"`
 	Start      [2]any            `json:"start"`
+	Group      string            `json:"group"`
+	Offsets    map[int32]int64   `json:"offsets"`
 }
 
 // StartAt returns where to start reading: "beginning", "offset" or "timestamp", and its number.

@@ -1,4 +1,4 @@
-// Command sarama is the driver of Sarama.
+// Command sarama is the driver of Sarama; `sarama member JSON` is a member of a consumer group.
 package main
 
 import (
@@ -29,6 +29,10 @@ var acks = map[string]sarama.RequiredAcks{
 type driver struct{ bootstrap []string }
 
 func main() {
+	if os.Args[1] == "member" {
+		serveMember(os.Args[2])
+		return
+	}
 	d := driver{bootstrap: os.Args[1:2]}
 	lines.Serve(func(request lines.Request) (any, error) {
 		result, err := d.call(request)
@@ -124,6 +128,8 @@ func (d driver) call(request lines.Request) (any, error) {
 		return nil, admin.IncrementalAlterConfig(sarama.TopicResource, topic, changes, false)
 	case "grow":
 		return nil, admin.CreatePartitions(topic, int32(request.Partitions), nil, false)
+	case "groups", "group", "group_offsets", "set_group_offsets", "delete_group":
+		return groupCall(admin, request)
 	case "trim":
 		return nil, admin.DeleteRecords(topic, map[int32]int64{int32(request.Partition): request.Before})
 	}

@@ -1,4 +1,7 @@
 //! Driver of the crate rdkafka: one JSON request a line in, one JSON answer a line out.
+//! `interop-rdkafka member JSON` is a member of a consumer group.
+
+mod member;
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -171,7 +174,7 @@ impl Driver {
             }
             "produce" => self.produce(&request)?,
             "consume" => return Ok(json!(self.consume(&request)?)),
-            other => return Err(Failure::Failed(format!("unknown call {other}"))),
+            _ => return Err(Failure::NoMeans("the driver has no such call")),
         }
         Ok(Value::Null)
     }
@@ -283,6 +286,11 @@ fn first<T>(results: Vec<T>) -> Result<T, Failure> {
 
 fn main() {
     let bootstrap = std::env::args().nth(1).expect("HOST:PORT of the broker");
+    if bootstrap == "member" {
+        let asked = std::env::args().nth(2).expect("what is asked of a member");
+        member::serve(&asked);
+        return;
+    }
     let driver = Driver { bootstrap };
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("standard input is text");
