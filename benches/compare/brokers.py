@@ -46,7 +46,9 @@ class Broker:
 
     name = None
 
-    def __init__(self):
+    def __init__(self, **settings):
+        # Beside those that every broker has; the names come with underscores.
+        self.settings = {name.replace("_", "."): value for name, value in settings.items()}
         self.port = free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.home = WORK / self.name
@@ -115,9 +117,9 @@ class Broker:
 class Kabuki(Broker):
     name = "kabuki"
 
-    def __init__(self, binary):
+    def __init__(self, binary, **settings):
         self.binary = binary
-        super().__init__()
+        super().__init__(**settings)
 
     def command(self):
         overrides = [
@@ -125,6 +127,7 @@ class Kabuki(Broker):
             f"log.dirs={self.data_dir}",
             f"log.segment.delete.delay.ms={DELETE_DELAY_MS}",
             "kabuki.log.level=error",
+            *(f"{name}={value}" for name, value in self.settings.items()),
         ]
         arguments = [part for override in overrides for part in ("--override", override)]
         return [str(self.binary), "start", *arguments]
@@ -152,6 +155,7 @@ class Kafka(Broker):
             "transaction.state.log.min.isr": "1",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
+            **self.settings,
         }
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         cluster_id = "AAAAAAAAAAAAAAAAAAAAAQ"
