@@ -62,7 +62,7 @@ def main():
     is_passed = False
     try:
         names = chosen(asked.client, all_clients(bootstrap))
-        scenarios = chosen(asked.scenario or list(RECORD_SCENARIOS), SCENARIOS)
+        scenarios = chosen(asked.scenario, SCENARIOS)
         table = run_clients(bootstrap, names, scenarios)
         rows = list(scenarios)
         if own is not None:
