@@ -4,6 +4,7 @@
 mod kit;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -395,6 +396,42 @@ fn a_connection_that_ends_waits_for_no_parked_join() {
         kit::until(|| node.services.connection_count() == 0).await;
         assert_eq!(groups.parked_count(), 0);
         assert_eq!(node.services.memory_used_bytes(), 0);
+    });
+}
+
+#[test]
+fn who_leaves_or_commits_does_not_notice_that_its_group_is_rebuilt() {
+    testing::run(|stage| async move {
+        let asked = AtomicUsize::new(0);
+        let groups = StubGroups::that(move |_, request| {
+            let is_third = asked.fetch_add(1, Ordering::Relaxed) % 3 == 2;
+            Some(match (request, is_third) {
+                (_, false) => Err(CoordinatorRefused::Loading),
+                (Request::Leave(_), true) => Ok(Answer::Leave(Ok(Vec::new()))),
+                (_, true) => Ok(Answer::ConsumerHeartbeat(Ok(HeartbeatAnswer {
+                    member_id: "m".into(),
+                    member_epoch: -1,
+                    heartbeat_interval_ms: 0,
+                    assignment: None,
+                }))),
+            })
+        });
+        let node = Node::start_as(&stage, &[], &groups).await;
+        let mut client = node.connect().await;
+        let leave = LeaveGroupRequest {
+            group_id: "g".to_owned(),
+            ..LeaveGroupRequest::default()
+        };
+        assert_eq!(client.call(3, &leave).await.error_code, 0);
+        let last = ConsumerGroupHeartbeatRequest {
+            member_epoch: -1,
+            ..consumer_beat()
+        };
+        assert_eq!(client.call(1, &last).await.error_code, 0);
+        assert_eq!(groups.asked().len(), 6);
+        // One that stays asks again itself, and with what it knows by then.
+        assert_eq!(client.call(1, &consumer_beat()).await.error_code, 14);
+        assert_eq!(groups.asked().len(), 1);
     });
 }
 

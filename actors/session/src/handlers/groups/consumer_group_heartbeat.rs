@@ -17,7 +17,7 @@ use kabuki_protocol::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 
-use super::{NotAnswered, ask, client, foreign};
+use super::{NotAnswered, ask, ask_patiently, client, foreign};
 use crate::group_refusals::Asked;
 use crate::request::{Answer, RequestContext};
 
@@ -55,8 +55,13 @@ async fn beat(
         return invalid("MemberId can't be empty.");
     }
     let group = GroupId::new(&request.group_id);
+    let is_leaving = request.member_epoch < 0;
     let beat = Request::ConsumerHeartbeat(heartbeat(request, context));
-    let error = match ask(&group, beat, context).await {
+    let answered = match is_leaving {
+        true => ask_patiently(&group, beat, context).await,
+        false => ask(&group, beat, context).await,
+    };
+    let error = match answered {
         Ok(GroupAnswer::ConsumerHeartbeat(Ok(answer))) => return Ok(answer),
         Ok(GroupAnswer::ConsumerHeartbeat(Err(refused))) => NotAnswered::Refused(refused),
         Ok(other) => foreign(&other),

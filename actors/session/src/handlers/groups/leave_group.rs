@@ -15,7 +15,7 @@ use kabuki_protocol::messages::leave_group::{
     LeaveGroupRequest, LeaveGroupResponse, MemberResponse,
 };
 
-use super::{NotAnswered, ask, foreign};
+use super::{NotAnswered, ask_patiently, foreign};
 use crate::group_refusals::{Asked, group_refused};
 use crate::request::{Answer, RequestContext};
 
@@ -63,7 +63,7 @@ async fn leave(
             .collect(),
     };
     let leave = Request::Leave(LeaveGroup { members });
-    let error = match ask(&group, leave, context).await {
+    let error = match ask_patiently(&group, leave, context).await {
         Ok(GroupAnswer::Leave(Ok(left))) => return Ok(left),
         Ok(GroupAnswer::Leave(Err(refused))) => NotAnswered::Refused(refused),
         Ok(other) => foreign(&other),

@@ -17,12 +17,14 @@ pub(super) mod sync_group;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use kabuki_group::messages::{Answer as GroupAnswer, Client, Request as GroupRequest};
 use kabuki_group::names::GroupId;
 use kabuki_group::refusal::GroupRefused;
 use kabuki_protocol::error::ErrorCode;
+use tokio::time::Instant;
 
 use crate::group_refusals::{Asked, group_refused, unready};
 use crate::request::RequestContext;
@@ -87,6 +89,38 @@ async fn ask(
         Ok(answered) => answered,
         Err(_) => Err(NotAnswered::Unready(CoordinatorRefused::NotAvailable)),
     }
+}
+
+/// How long a group that is being rebuilt is asked again, and how often.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// As [`ask`], and again while the group is being rebuilt after a crash: for commits and leaves. Clients send
+/// a leave once, and a member that they believe gone would hold its partitions for a whole session; a commit
+/// before a rebalance that fails brings records twice. Both may be done twice: the group checks who asks.
+async fn ask_patiently(
+    group: &GroupId,
+    request: GroupRequest,
+    context: &RequestContext,
+) -> Result<GroupAnswer, NotAnswered> {
+    let give_up_at = Instant::now() + PATIENCE;
+    loop {
+        let answered = ask(group, request.clone(), context).await;
+        if !is_rebuilding(&answered) || Instant::now() >= give_up_at {
+            return answered;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn is_rebuilding(answered: &Result<GroupAnswer, NotAnswered>) -> bool {
+    matches!(
+        answered,
+        Err(NotAnswered::Unready(CoordinatorRefused::Loading))
+            | Ok(GroupAnswer::Leave(Err(GroupRefused::Unloaded))
+                | GroupAnswer::CommitOffsets(Err(GroupRefused::Unloaded))
+                | GroupAnswer::ConsumerHeartbeat(Err(GroupRefused::Unloaded)))
+    )
 }
 
 /// Asks for each of these, a few at a time; the answers come in the order of `asked`.

@@ -25,7 +25,7 @@ use kabuki_protocol::messages::offset_commit::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
-use super::{NotAnswered, ask, foreign};
+use super::{NotAnswered, ask_patiently, foreign};
 use crate::group_refusals::{Asked, commit_refused};
 use crate::request::{Answer, RequestContext};
 
@@ -118,7 +118,7 @@ async fn commit(
         retention_ms: request.retention_time_ms,
         offsets,
     });
-    let error = match ask(&group, commit, context).await {
+    let error = match ask_patiently(&group, commit, context).await {
         Ok(GroupAnswer::CommitOffsets(Ok(committed))) => {
             return committed.iter().map(|one| code(one, context)).collect();
         }
