@@ -9,6 +9,7 @@ use crate::names::MemberId;
 use crate::partitions::OwnedPartitions;
 use crate::records::Change;
 use crate::refusal::GroupRefused;
+use crate::state::migration::will_downgrade;
 
 impl ConsumerSoft {
     /// A heartbeat with epoch -1 or -2.
@@ -51,7 +52,9 @@ impl ConsumerSoft {
     }
 }
 
-/// Takes members out, with their partitions and timers, and raises the group epoch.
+/// Takes members out, with their partitions and timers, and raises the group epoch: but not where that
+/// leaves classic members alone. Those are at the epoch of the classic group that follows then, so that
+/// they hear 27 from it, commit and join again; 22 would take their partitions before they could.
 pub(crate) fn fence(ids: &[MemberId], cx: &Context<'_>, ledger: &mut Ledger) {
     if ids.is_empty() {
         return;
@@ -67,7 +70,9 @@ pub(crate) fn fence(ids: &[MemberId], cx: &Context<'_>, ledger: &mut Ledger) {
             }
         }
     }
-    subscription::update_epoch(true, cx, ledger);
+    if !will_downgrade(&ledger.durable.consumer, cx) {
+        subscription::update_epoch(true, cx, ledger);
+    }
 }
 
 /// Writes the tombstones of one member, in Kafka's order.

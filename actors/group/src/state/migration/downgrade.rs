@@ -45,6 +45,11 @@ impl Group {
     }
 }
 
+/// Whether the group, as it is, becomes a classic one at the next occasion.
+pub(in crate::state) fn will_downgrade(image: &ConsumerImage, cx: &Context<'_>) -> bool {
+    is_due(image, cx) && translate(image, cx).is_some()
+}
+
 fn is_due(image: &ConsumerImage, cx: &Context<'_>) -> bool {
     let member_count = image.members().len();
     member_count > 0

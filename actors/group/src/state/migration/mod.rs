@@ -12,4 +12,6 @@ mod bridge;
 mod downgrade;
 mod upgrade;
 
+pub(in crate::state) use downgrade::will_downgrade;
+
 use super::{Context, Group, Kind, Ledger};

@@ -56,15 +56,31 @@ fn the_last_member_of_the_new_protocol_takes_it_along() {
         "hb c join topics=t -> c: epoch 2 []
          hb c epoch=-1 -> c: epoch -1
          state -> PreparingRebalance
-         beat a gen=3 -> a: 27
+         beat a gen=2 -> a: 27
          beat a -> a: 22
          join a ->
-         join b -> a: joined 4 led by a with a b; b: joined 4 led by a
+         join b -> a: joined 3 led by a with a b; b: joined 3 led by a
          sync b ->
          sync a a=t/0 b=t/1 -> a: synced t/0; b: synced t/1
          state -> Stable
          rebuild ->
          beat a -> a: ok",
+    );
+}
+
+#[test]
+fn classic_members_that_stay_are_asked_to_join_again_and_may_commit_before() {
+    let mut scene = scene();
+    run(&mut scene, TWO);
+    run(
+        &mut scene,
+        "hb c join topics=t -> c: epoch 2 []
+         join a -> a: joined 2
+         sync a -> a: synced t/0 t/1
+         hb c epoch=-1 -> c: epoch -1
+         beat a -> a: 27
+         store a t/0=5 -> a: stored
+         beat b -> b: 22",
     );
 }
 
@@ -80,7 +96,7 @@ fn a_silent_member_of_the_new_protocol_is_fenced_and_the_group_goes_back() {
          hb c join topics=t -> c: epoch 2 [t/2 t/3]
          wait 45000 ->
          state -> PreparingRebalance
-         join a session=100000 -> a: joined 4 led by a with a",
+         join a session=100000 -> a: joined 3 led by a with a",
     );
 }
 
