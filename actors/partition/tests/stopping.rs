@@ -7,6 +7,7 @@ use std::time::Duration;
 use kabuki_partition::*;
 use kabuki_runtime::{AskError, Undelivered, reply_channel, testing};
 use kabuki_storage::sim_fs::{FaultRule, Operation};
+use kabuki_storage::{FaultClass, FileSystem};
 use scene::*;
 
 #[test]
@@ -40,5 +41,29 @@ fn a_partition_that_closes_its_log_lets_nobody_read_and_watch_in_turns() {
         let stopped = stopped.await.expect("answered");
         assert_eq!(stopped, Ok(PartitionStopped { renamed_to: None }));
         scene.stop().await;
+    });
+}
+
+#[test]
+fn a_clean_stop_syncs_the_directory_of_a_partition_once() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        let second = FaultRule::fail(dir(), &[Operation::SyncDir], FaultClass::Io).after(1);
+        scene.fs.inject(second);
+        let stop = |reply| StopPartition {
+            delete: false,
+            reply,
+        };
+        let stopped = scene.partition.ask_with(DEADLINE, stop).await.unwrap();
+        assert_eq!(stopped, Ok(PartitionStopped { renamed_to: None }));
+        assert_eq!(scene.stored_recovery_point(), 1);
+        // Nothing of it is lost with the machine: the records, and the epoch they were written in.
+        scene.fs.heal_all();
+        scene.fs.crash(0);
+        let epochs = scene
+            .fs
+            .read_whole(&dir().join("leader-epoch-checkpoint"), 1024);
+        assert_eq!(epochs.unwrap(), b"0\n1\n1 0\n");
     });
 }

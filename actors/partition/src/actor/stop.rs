@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
+use kabuki_protocol::ids::LeaderEpoch;
 use kabuki_runtime::{Context, Handler, Message, ReplyPort, Undelivered};
-use kabuki_storage::FlushedLog;
 use kabuki_storage::log::rename_for_delete;
+use kabuki_storage::{EpochCache, FlushedLog};
 
 use super::jobs::{JobFault, JobOutcome, own_message};
 use super::{Out, Partition};
@@ -18,9 +19,16 @@ pub(crate) struct Stopping {
     is_closed: bool,
 }
 
+/// A close that has ended.
+pub(crate) struct ClosedLog {
+    /// The newest epoch that was written with it, -1 for none.
+    stored_epoch: LeaderEpoch,
+    outcome: JobOutcome<FlushedLog>,
+}
+
 own_message! {
     /// The pool has closed the log.
-    LogClosed(JobOutcome<FlushedLog>) => log_closed;
+    LogClosed(ClosedLog) => log_closed;
     /// The pool has renamed the directory.
     DirectoryRenamed(JobOutcome<PathBuf>) => directory_renamed;
 }
@@ -74,8 +82,18 @@ impl Partition {
         if delete {
             self.rename(cx);
         } else {
-            let job = open.log.close_job(&open.state.producers);
-            self.run_writing("close", move |fs| job.run(fs), cx, LogClosed);
+            // With the rest, so that a clean stop of thousands pays one sync of each directory.
+            let epochs = open.state.epochs_to_store(open.state.marks.written());
+            let stored = epochs.as_ref().and_then(EpochCache::latest);
+            let stored_epoch = stored.map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+            let job = open.log.close_job(&open.state.producers, epochs.as_ref());
+            let closed = move |outcome| {
+                LogClosed(ClosedLog {
+                    stored_epoch,
+                    outcome,
+                })
+            };
+            self.run_writing("close", move |fs| job.run(fs), cx, closed);
         }
         self.tell_watchers(PartitionMoved::Removed);
     }
@@ -116,7 +134,11 @@ impl Partition {
         self.stopped(result, cx);
     }
 
-    fn log_closed(&mut self, outcome: JobOutcome<FlushedLog>, cx: &mut Context<Self>) {
+    fn log_closed(&mut self, closed: ClosedLog, cx: &mut Context<Self>) {
+        let ClosedLog {
+            stored_epoch,
+            outcome,
+        } = closed;
         let (Some(stopping), Some(open)) = (&mut self.stopping, &mut self.open) else {
             return;
         };
@@ -127,6 +149,7 @@ impl Partition {
                     open.state.marks.written(),
                     "closed short of the log end"
                 );
+                open.state.epochs_stored(stored_epoch);
                 open.state.marks.closed();
                 stopping.is_closed = true;
                 // The last checkpoint carries the log end; `final_checkpoint_done` stops.

@@ -28,6 +28,8 @@ pub struct FlushJob {
     /// Entries that wait, to be written and synced with the indexes; `None` syncs records alone.
     entries: Option<PendingEntries>,
     snapshot: Option<Snapshot>,
+    /// Content for the epoch file.
+    epochs: Option<String>,
     rewrite: Option<Rewrite>,
 }
 
@@ -64,6 +66,7 @@ impl FlushJob {
             active,
             entries,
             snapshot,
+            epochs,
             rewrite,
         } = self;
         let has_indexes = entries.is_some();
@@ -87,8 +90,8 @@ impl FlushJob {
             }
         }
         let snapshot_at = snapshot.as_ref().map(|snapshot| snapshot.offset);
-        if let Some(snapshot) = snapshot {
-            snapshot.write(fs, &dir)?;
+        if snapshot.is_some() || epochs.is_some() {
+            replace_files(fs, &dir, snapshot, epochs)?;
         }
         Ok(FlushedLog {
             active,
@@ -99,16 +102,28 @@ impl FlushJob {
     }
 }
 
-impl Snapshot {
-    fn write(self, fs: &dyn FileSystem, dir: &Path) -> Result<(), LogFault> {
-        replace_file(fs, dir, &snapshot_file_name(self.offset), &self.content)?;
-        fs.sync_dir(dir).map_err(LogFault::io("checkpoint", dir))?;
-        if let Some(replaced) = self.replaces {
-            // Left behind it is harmless: the newest snapshot is the one that is used.
-            let _ = fs.remove_file(&dir.join(snapshot_file_name(replaced)));
-        }
-        Ok(())
+/// Writes what is kept beside the log, with one sync of the directory for all.
+fn replace_files(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    snapshot: Option<Snapshot>,
+    epochs: Option<String>,
+) -> Result<(), LogFault> {
+    if let Some(Snapshot {
+        offset, content, ..
+    }) = &snapshot
+    {
+        replace_file(fs, dir, &snapshot_file_name(*offset), content)?;
     }
+    if let Some(epochs) = epochs {
+        replace_file(fs, dir, EPOCH_FILE, epochs.as_bytes())?;
+    }
+    fs.sync_dir(dir).map_err(LogFault::io("checkpoint", dir))?;
+    if let Some(replaced) = snapshot.and_then(|snapshot| snapshot.replaces) {
+        // Left behind it is harmless: the newest snapshot is the one that is used.
+        let _ = fs.remove_file(&dir.join(snapshot_file_name(replaced)));
+    }
+    Ok(())
 }
 
 /// The end of a log's use; see [`Log::close_job`].
@@ -119,7 +134,7 @@ pub struct CloseJob {
 }
 
 impl CloseJob {
-    /// Finishes the indexes, writes the producer snapshot and syncs all. Blocks. The recovery point
+    /// Finishes the indexes, writes producer snapshot and epoch file and syncs all. Blocks. The recovery point
     /// to store is the returned end.
     pub fn run(self, fs: &dyn FileSystem) -> Result<FlushedLog, LogFault> {
         let flushed = self.flush.run(fs)?;
@@ -178,6 +193,7 @@ impl Log {
             active: self.active.base,
             entries: None,
             snapshot: None,
+            epochs: None,
             rewrite: self.rewrite(),
         }
     }
@@ -193,6 +209,7 @@ impl Log {
             active: self.active.base,
             entries: Some(self.active.index.pending()),
             snapshot: None,
+            epochs: None,
             rewrite: self.rewrite(),
         }
     }
@@ -233,11 +250,15 @@ impl Log {
 
     /// Ends the use of the log cleanly: indexes get their last entry, and a snapshot at the log end
     /// saves the next opening the replay. A log that was not touched since it was opened or flushed
-    /// costs nothing.
+    /// costs nothing. `epochs` go into their file, if given.
     ///
     /// # Panics
     /// Panics while a job is out.
-    pub fn close_job(&mut self, producers: &ProducerTable) -> CloseJob {
+    pub fn close_job(
+        &mut self,
+        producers: &ProducerTable,
+        epochs: Option<&EpochCache>,
+    ) -> CloseJob {
         assert_eq!(self.busy, None, "close while a job is out");
         self.busy = Some(Busy::Close);
         if self.log_end > self.recovery_point {
@@ -248,6 +269,7 @@ impl Log {
         CloseJob {
             flush: FlushJob {
                 snapshot,
+                epochs: epochs.map(EpochCache::encode),
                 ..self.flush_job(flushed_ms)
             },
             reserve: self.active.reserve.take(),

@@ -156,7 +156,7 @@ impl Rig {
     pub fn close(&self, mut opened: Opened) -> i64 {
         opened
             .log
-            .close_job(&opened.producers)
+            .close_job(&opened.producers, None)
             .run(&self.fs)
             .unwrap()
             .end
