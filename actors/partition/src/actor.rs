@@ -5,6 +5,7 @@ mod append;
 mod continuity;
 mod idle;
 mod jobs;
+mod late;
 mod lead;
 mod probe;
 mod read;
@@ -79,6 +80,7 @@ pub(crate) struct Open {
     /// Held while writes are refused.
     refused_mark: Option<RefusedMark>,
     sync_retry: Option<Timer>,
+    sync_watch: late::SyncWatch,
     is_suspect_told: bool,
     are_snapshots_refused: bool,
 }

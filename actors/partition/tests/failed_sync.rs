@@ -4,6 +4,7 @@
 mod scene;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kabuki_partition::*;
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
@@ -150,6 +151,48 @@ fn without_flushes_what_is_left_of_an_acknowledged_tail_is_kept_and_the_rest_tol
         assert_eq!(loss, "lost offsets 0 to 3, which had been shown");
         scene.lead(2).await.unwrap();
         assert_eq!(scene.put(1).await, 0);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn a_sync_that_hangs_keeps_nobody_waiting_and_its_end_heals() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.append(idempotent(0)).await.unwrap().unwrap();
+        let rule = FaultRule::hang(dir(), &[Operation::SyncData]);
+        let rule = scene.fs.inject(rule);
+        let began = tokio::time::Instant::now();
+        assert_eq!(scene.append(idempotent(1)).await, Err(AskError::Lost));
+        assert!(began.elapsed() <= Duration::from_secs(10));
+        until_degraded(&scene).await;
+        let refused = scene.append(idempotent(1)).await;
+        assert!(matches!(refused, Ok(Err(AppendRefused::Storage { .. }))));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(scene.read_all().await.len(), 1, "what was synced is served");
+
+        scene.fs.heal(rule);
+        until_leading(&scene).await;
+        let resent = scene.append(idempotent(1)).await.unwrap().unwrap();
+        assert_eq!(resent.base_offset, Offset(1), "it was written once");
+        assert_eq!(scene.read_all().await.len(), 2);
+        let counts = [EventKind::Degraded, EventKind::Healed, EventKind::Faulted];
+        assert_eq!(counts.map(|kind| scene.event_count(kind)), [1, 1, 0]);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn syncs_that_follow_each_other_for_long_are_not_taken_for_one_that_hangs() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        let slow = Duration::from_secs(4);
+        let rule = FaultRule::delay(dir(), &[Operation::SyncData], slow);
+        scene.fs.inject(rule);
+        for sequence in 0..5 {
+            scene.append(idempotent(sequence)).await.unwrap().unwrap();
+        }
+        assert_eq!(scene.event_count(EventKind::Degraded), 0);
         scene.stop().await;
     });
 }

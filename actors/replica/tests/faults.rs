@@ -149,6 +149,28 @@ fn a_directory_that_hangs_leaves_the_others_serving() {
 }
 
 #[test]
+fn a_job_that_passes_its_deadline_is_told_for_its_directory_once_each_way() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, 1).await;
+        scene.serve("orders", 1).await;
+        let rule = FaultRule::hang(root(0), &[Operation::SyncDir]);
+        let rule = scene.fs.inject(rule);
+        scene.create("more", 1).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(scene.event_count("dirs/0", EventKind::Degraded), 1);
+        assert!(scene.serves("orders-0").await, "its thread moves");
+        scene.fs.heal(rule);
+        scene.until_serving("more-0").await;
+        scene
+            .until("healed", |scene| {
+                scene.event_count("dirs/0", EventKind::Healed) == 1
+            })
+            .await;
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn a_thread_that_stands_still_is_told_for_its_directory_once_each_way() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage, 2).await;

@@ -66,6 +66,10 @@ impl Partition {
             // Something that was under way before will tell how the disk is; look again after it.
             return self.probe_after(crate::state::PROBE_PAUSE_MIN, cx);
         }
+        if open.state.marks.is_syncing() {
+            // A disk that hangs in a sync is not given more to hang in.
+            return self.probe_after(crate::state::PROBE_PAUSE_MAX, cx);
+        }
         match probe {
             Probe::Roll => self.roll(cx),
             Probe::Sync => {

@@ -11,7 +11,7 @@ use kabuki_storage::{
 
 use super::jobs::{JobFault, JobOutcome, outcome, own_message, tick};
 use super::probe::rewrite_tail;
-use super::{Open, Partition, idle, read};
+use super::{Open, Partition, idle, late, read};
 use crate::messages::PartitionFact;
 use crate::spec::{MarksSource, StoredMarks};
 use crate::state::{FLUSH_MESSAGES_NEVER, Marks, PartitionState, Poison, Probe, RecoveredParts};
@@ -183,6 +183,7 @@ impl Partition {
             is_tail_tried: false,
             refused_mark: None,
             sync_retry: None,
+            sync_watch: late::SyncWatch::default(),
             is_suspect_told: false,
             are_snapshots_refused: false,
         });

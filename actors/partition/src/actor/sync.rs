@@ -118,11 +118,13 @@ impl Partition {
             cx,
             move |outcome| LogSynced(FinishedSync { plan, outcome }),
         );
+        self.watch_sync(cx);
     }
 
     fn log_synced(&mut self, finished: FinishedSync, cx: &mut Context<Self>) {
         let FinishedSync { plan, outcome } = finished;
         let Some(open) = &mut self.open else { return };
+        let was_late = open.sync_watch.take_late();
         match outcome {
             Ok(flushed) => {
                 assert!(
@@ -143,6 +145,8 @@ impl Partition {
                 self.release_idle_files(cx);
                 if was_doubtful {
                     self.continuity.trust_tail();
+                }
+                if was_doubtful || was_late {
                     self.heal(cx);
                 }
             }

@@ -17,7 +17,7 @@ use kabuki_storage::{BatchSpan, EpochCache, ProducerTable};
 
 pub(crate) use appends::{AppendStep, Outcome};
 pub(crate) use checkpoints::{CheckpointPlan, Checkpoints};
-pub(crate) use health::{Health, PROBE_PAUSE_MIN, Probe};
+pub(crate) use health::{Health, PROBE_PAUSE_MAX, PROBE_PAUSE_MIN, Probe};
 pub(crate) use leadership::{LeadPlan, Leadership};
 pub(crate) use marks::{FLUSH_MESSAGES_NEVER, Marks, SyncDepth, SyncPlan};
 pub(crate) use poison::Poison;
@@ -182,6 +182,11 @@ impl<T: Tickets> PartitionState<T> {
     /// Takes the appends that wait for a round, to be refused or let go.
     pub(crate) fn take_appends(&mut self) -> Vec<T::Append> {
         self.appends.take_queue().collect()
+    }
+
+    /// Takes the appends that are in the log and wait for a sync, to be let go.
+    pub(crate) fn take_waiters(&mut self) -> Vec<T::Append> {
+        self.waiters.take_all()
     }
 
     /// Takes the oldest append that is committed now.

@@ -53,6 +53,11 @@ impl<T> Waiters<T> {
         Some((waiter.ticket, waiter.answer))
     }
 
+    /// Takes all of them.
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        self.queue.drain(..).map(|waiter| waiter.ticket).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
