@@ -51,11 +51,15 @@ const TOPIC_OPERATIONS: i32 =
 /// longer wait would only hold up the connection.
 const CREATE_WAIT: Duration = Duration::from_secs(2);
 
+/// The log of the cluster itself, which is no topic that could be created: unknown, as in Kafka.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Answers from the image, or creates what is missing first.
-pub(super) fn start(request: MetadataRequest, context: RequestContext) -> Started {
+pub(super) fn start(mut request: MetadataRequest, context: RequestContext) -> Started {
     if let Some(code) = refused_as_a_whole(&request, context.version) {
         return Started::Answered(refusal(&request, code, &context));
     }
+    keep_ids_alone(&mut request);
     let image = context.services.image();
     let missing = missing_topics(&request, &image, &context);
     if missing.is_empty() {
@@ -79,6 +83,16 @@ fn refused_as_a_whole(request: &MetadataRequest, version: i16) -> Option<ErrorCo
         .then_some(ErrorCode::UnknownServerError)
 }
 
+/// A request that names one topic by its id is answered for its ids alone, as by Kafka.
+fn keep_ids_alone(request: &mut MetadataRequest) {
+    let Some(topics) = &mut request.topics else {
+        return;
+    };
+    if topics.iter().any(|topic| !topic.topic_id.is_zero()) {
+        topics.retain(|topic| !topic.topic_id.is_zero());
+    }
+}
+
 fn refusal(request: &MetadataRequest, code: ErrorCode, context: &RequestContext) -> Answer {
     let row = |topic: &MetadataRequestTopic| MetadataResponseTopic {
         error_code: code.code(),
@@ -87,8 +101,10 @@ fn refusal(request: &MetadataRequest, code: ErrorCode, context: &RequestContext)
         ..MetadataResponseTopic::default()
     };
     let topics = request.topics.iter().flatten().map(row).collect();
+    // Version 13 has a place for it beside the topics, too.
     context.reply(&MetadataResponse {
         topics,
+        error_code: code.code(),
         ..MetadataResponse::default()
     })
 }
@@ -113,6 +129,7 @@ fn missing_topics(
         .filter(|name| image.topic(name).is_none() && TopicName::new(name).is_ok())
         // The broker's own topics come with their own settings, from those who use them.
         .filter(|name| !kabuki_controller::image::is_internal_topic(name))
+        .filter(|name| *name != METADATA_TOPIC)
         .cloned()
         .collect();
     missing.sort_unstable();
