@@ -4,6 +4,7 @@
 //! that are only compacted refuse it (44), internal ones too (17).
 //! Source: rules L6, V11; KIP-107.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,14 +26,32 @@ use crate::routes::Routes;
 
 pub(super) async fn answer(request: DeleteRecordsRequest, context: RequestContext) -> Answer {
     let wait = super::admin_wait(request.timeout_ms);
+    // Of a partition that stands more than once the last one counts, as in Kafka.
+    let mut offsets = HashMap::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            offsets.insert((topic.name.clone(), asked.partition_index), asked.offset);
+        }
+    }
     let mut routes = Routes::new(&context.services);
     let mut trims = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let partitions: Vec<_> = topic
             .partitions
             .iter()
-            .map(|asked| trim(&topic.name, asked, wait, &mut routes, &context))
+            .filter_map(|asked| {
+                let key = (topic.name.clone(), asked.partition_index);
+                let offset = offsets.remove(&key)?;
+                let asked = DeleteRecordsPartition {
+                    partition_index: asked.partition_index,
+                    offset,
+                };
+                Some(trim(&topic.name, &asked, wait, &mut routes, &context))
+            })
             .collect();
+        if partitions.is_empty() {
+            continue;
+        }
         trims.push(async move {
             DeleteRecordsTopicResult {
                 name: topic.name,

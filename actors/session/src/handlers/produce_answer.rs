@@ -79,6 +79,8 @@ pub(super) fn response(waiting: Waiting, image: &MetadataImage) -> Answer {
     let mut outcomes = outcomes.into_iter();
     let responses = topics
         .into_iter()
+        // Kafka does not name a topic without partitions again.
+        .filter(|topic| topic.count > 0)
         .map(|topic| TopicProduceResponse {
             name: topic.name,
             topic_id: topic.topic_id,
