@@ -32,9 +32,11 @@ use crate::request::{Answer, RequestContext};
 use crate::routes::Routes;
 
 pub(super) async fn answer(request: ListOffsetsRequest, context: RequestContext) -> Answer {
+    // Kafka fails on other levels, and tells so for each partition.
     let isolation = match request.isolation_level {
-        1 => Isolation::ReadCommitted,
-        _ => Isolation::ReadUncommitted,
+        0 => Ok(Isolation::ReadUncommitted),
+        1 => Ok(Isolation::ReadCommitted),
+        _ => Err(ErrorCode::UnknownServerError),
     };
     let wait = wait(request.timeout_ms, &context);
     let duplicates = duplicates(&request);
@@ -107,7 +109,7 @@ fn look_up(
     topic: &str,
     asked: &ListOffsetsPartition,
     is_twice: bool,
-    isolation: Isolation,
+    isolation: Result<Isolation, ErrorCode>,
     wait: Duration,
     routes: &mut Routes,
     context: &RequestContext,
@@ -115,6 +117,7 @@ fn look_up(
     let partition_index = asked.partition_index;
     let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
     let found = target(asked.timestamp, context.version).and_then(|target| {
+        let isolation = isolation?;
         if is_twice {
             return Err(ErrorCode::InvalidRequest);
         }
