@@ -63,7 +63,7 @@ pub enum CreateTopicRefused {
         /// The count as sent.
         partition_count: i32,
     },
-    /// Code 37: more than one topic may have, or than one request may make.
+    /// Code 44: more than one topic may have, or than one request may make.
     #[error(
         "{partition_count} partitions are more than the {partition_count_max} that are allowed"
     )]
@@ -207,7 +207,7 @@ pub enum CreatePartitionsRefused {
         /// Partitions wanted.
         wanted: i32,
     },
-    /// Code 37.
+    /// Code -1, as Kafka fails on its own limit here.
     #[error(
         "{partition_count} partitions are more than the {partition_count_max} that are allowed"
     )]

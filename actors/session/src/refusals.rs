@@ -194,9 +194,9 @@ impl From<&CreateTopicRefused> for ErrorCodeOf {
             Refused::InvalidName { .. } | Refused::Collides { .. } => {
                 ErrorCode::InvalidTopicException
             }
-            Refused::InvalidPartitionCount { .. } | Refused::TooManyPartitions { .. } => {
-                ErrorCode::InvalidPartitions
-            }
+            Refused::InvalidPartitionCount { .. } => ErrorCode::InvalidPartitions,
+            // Kafka's own limit is a policy, too.
+            Refused::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
             Refused::InvalidReplicationFactor { .. } | Refused::TooFewBrokers { .. } => {
                 ErrorCode::InvalidReplicationFactor
             }

@@ -64,6 +64,14 @@ pub(super) async fn answer(request: CreatePartitionsRequest, context: RequestCon
                             error_code: ErrorCode::UnknownTopicOrPartition.code(),
                             error_message: None,
                         },
+                        // Kafka fails on its own limit here, where CreateTopics refuses it.
+                        Err(CreatePartitionsRefused::TooManyPartitions { .. }) => {
+                            CreatePartitionsTopicResult {
+                                name,
+                                error_code: ErrorCode::UnknownServerError.code(),
+                                error_message: None,
+                            }
+                        }
                         Err(refused) => failed(name, code_of(&refused), refused.to_string()),
                     }),
             );
