@@ -13,6 +13,7 @@
 
 use std::collections::HashSet;
 
+use kabuki_controller::image::MetadataImage;
 use kabuki_controller::messages::{DeleteTopics, TopicRef};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{PartitionId, TopicId};
@@ -34,7 +35,19 @@ pub(super) async fn answer(request: DeleteTopicsRequest, context: RequestContext
     let mut topics = Vec::new();
     let mut partitions = Vec::new();
     let image = services.image();
+    let twice = by_name_and_by_id(&asked, &image);
     for (place, asked) in asked.into_iter().enumerate() {
+        let is_one_way = asked.name.is_some() == asked.topic_id.is_zero();
+        let known = match &asked.name {
+            Some(name) => image.topic(name),
+            None => image.topic_by_id(asked.topic_id),
+        };
+        if let Some(topic) = known.filter(|topic| is_one_way && twice.contains(&topic.id)) {
+            responses[place].name = Some(topic.name.to_string());
+            responses[place].topic_id = topic.id;
+            fail(&mut responses[place], ErrorCode::InvalidRequest, None);
+            continue;
+        }
         let topic = match (asked.name, asked.topic_id.is_zero()) {
             (Some(name), true) => TopicRef::Name(name),
             (None, false) => TopicRef::Id(asked.topic_id),
@@ -100,6 +113,17 @@ pub(super) async fn answer(request: DeleteTopicsRequest, context: RequestContext
         responses,
         ..DeleteTopicsResponse::default()
     })
+}
+
+/// Topics that are asked for in both ways: refused, as by Kafka.
+fn by_name_and_by_id(asked: &[DeleteTopicState], image: &MetadataImage) -> HashSet<TopicId> {
+    let by_id: HashSet<TopicId> = asked.iter().map(|asked| asked.topic_id).collect();
+    asked
+        .iter()
+        .filter(|asked| asked.topic_id.is_zero())
+        .filter_map(|asked| Some(image.topic(asked.name.as_ref()?)?.id))
+        .filter(|id| by_id.contains(id))
+        .collect()
 }
 
 fn asked(request: DeleteTopicsRequest, version: i16) -> Vec<DeleteTopicState> {
