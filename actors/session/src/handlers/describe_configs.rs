@@ -89,11 +89,11 @@ fn entries(
         resource::TOPIC => match image.topic(name) {
             Some(topic) => Ok(layers(Some(&topic.configs)).describe_topic()),
             None => {
-                let code = match TopicName::new(name) {
-                    Ok(_) => ErrorCode::UnknownTopicOrPartition,
-                    Err(_) => ErrorCode::InvalidTopicException,
-                };
-                Err((code, code.message().to_owned()))
+                Err(match TopicName::new(name) {
+                    // Kafka has no text for this one.
+                    Ok(_) => (ErrorCode::UnknownTopicOrPartition, String::new()),
+                    Err(cause) => (ErrorCode::InvalidTopicException, cause.to_string()),
+                })
             }
         },
         resource::BROKER if name.is_empty() => {

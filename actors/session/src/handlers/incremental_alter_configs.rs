@@ -9,7 +9,7 @@ use kabuki_controller::messages::{
     ConfigResource,
 };
 use kabuki_protocol::error::ErrorCode;
-use kabuki_protocol::ids::NodeId;
+use kabuki_protocol::ids::{NodeId, TopicName};
 use kabuki_protocol::messages::describe_configs::resource;
 use kabuki_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
@@ -39,7 +39,10 @@ pub(super) async fn answer(
                 places.push(place);
                 resources.push(alteration);
             }
-            Err(cause) => fail(&mut responses[place], ErrorCode::InvalidRequest, cause),
+            Err((code, cause)) => {
+                responses[place].error_code = code.code();
+                responses[place].error_message = cause;
+            }
         }
     }
     let validate_only = request.validate_only;
@@ -89,22 +92,34 @@ fn fail(response: &mut AlterConfigsResourceResponse, code: ErrorCode, message: S
     response.error_message = Some(message);
 }
 
+/// Why a resource cannot be changed, in the terms of the answer.
+type Unchanged = (ErrorCode, Option<String>);
+
 /// The change in the controller's terms, or why it is none that this node can pass on.
-fn alteration(asked: AlterConfigsResource, node: NodeId) -> Result<ConfigAlteration, String> {
+fn alteration(asked: AlterConfigsResource, node: NodeId) -> Result<ConfigAlteration, Unchanged> {
+    let invalid = |cause: String| (ErrorCode::InvalidRequest, Some(cause));
     let name = asked.resource_name;
     let resource = match asked.resource_type {
-        resource::TOPIC => ConfigResource::Topic(name),
+        resource::TOPIC if name.is_empty() => {
+            return Err(invalid("a topic has a name".to_owned()));
+        }
+        resource::TOPIC => match TopicName::new(&name) {
+            Ok(_) => ConfigResource::Topic(name),
+            Err(cause) => {
+                return Err((ErrorCode::InvalidTopicException, Some(cause.to_string())));
+            }
+        },
         resource::BROKER if name.is_empty() => ConfigResource::DefaultBroker,
         resource::BROKER if name == node.to_string() => ConfigResource::Broker(node),
         resource::BROKER => {
-            return Err(format!(
+            return Err(invalid(format!(
                 "broker {name:?} is not the broker asked, which is {node}"
-            ));
+            )));
         }
         other => {
-            return Err(format!(
+            return Err(invalid(format!(
                 "resources of type {other} can not be configured here"
-            ));
+            )));
         }
     };
     let operations = asked
@@ -118,14 +133,15 @@ fn alteration(asked: AlterConfigsResource, node: NodeId) -> Result<ConfigAlterat
     })
 }
 
-fn operation(asked: AlterableConfig) -> Result<ConfigOperation, String> {
+fn operation(asked: AlterableConfig) -> Result<ConfigOperation, Unchanged> {
     let AlterableConfig {
         name,
         config_operation,
         value,
     } = asked;
-    let action = ConfigAction::from_code(config_operation)
-        .ok_or_else(|| format!("operation {config_operation} of key {name:?} is unknown"))?;
+    // Kafka fails on a number that it does not know, and has no text for it.
+    let action =
+        ConfigAction::from_code(config_operation).ok_or((ErrorCode::UnknownServerError, None))?;
     Ok(ConfigOperation {
         key: name,
         action,
@@ -137,7 +153,7 @@ fn operation(asked: AlterableConfig) -> Result<ConfigOperation, String> {
 mod tests {
     use super::*;
 
-    fn of(resource_type: i8, name: &str) -> Result<ConfigResource, String> {
+    fn of(resource_type: i8, name: &str) -> Result<ConfigResource, Unchanged> {
         let asked = AlterConfigsResource {
             resource_type,
             resource_name: name.to_owned(),
