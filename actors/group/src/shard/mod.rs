@@ -100,12 +100,12 @@ pub(crate) fn spec(commons: &Arc<Commons>, number: i32) -> ChildSpec<Shard> {
 }
 
 /// The policy of shards and groups: nobody else can do their work, so they are brought back as long as the
-/// node runs, after pauses of up to a second. A group that crashes upon each request of one client costs a
-/// start a second, and no other group.
+/// node runs. Their pauses end at 250 ms, in which requests get 14: a group that crashes upon each request of
+/// one client costs four starts a second, and no other group.
 pub(crate) fn tireless() -> Policy {
     let policy = Policy::default();
     let mut backoff = policy.backoff;
-    backoff.max = Duration::from_secs(1);
+    backoff.max = Duration::from_millis(250);
     Policy {
         budget: Budget {
             restarts_max: u32::MAX,
