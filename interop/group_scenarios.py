@@ -9,7 +9,7 @@ from clients.members import SESSION_MS, Asked, Member
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from ownership import check_group, overlaps, processed
-from records import check, check_equal, sample
+from records import check, check_equal
 
 # How long members may take to agree on who owns what. Those of KIP-848 ask every five seconds.
 AGREE_S = 30

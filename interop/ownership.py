@@ -91,6 +91,31 @@ def processed(members):
     return counts
 
 
+def refused(members):
+    """Every (partition, offset) whose processor was refused its commit and had none acknowledged afterwards."""
+    found = set()
+    for member in members:
+        open_places, refused_places = set(), set()
+        for event in member.told("records", "committed", "commit_failed"):
+            if event["event"] == "records":
+                partition = event["partition"]
+                for first, last in event["offsets"]:
+                    open_places.update((partition, offset) for offset in range(first, last + 1))
+            elif event["event"] == "commit_failed":
+                refused_places |= open_places
+            else:
+                covered = {
+                    place
+                    for place in open_places
+                    for end in [event["offsets"].get(place[0])]
+                    if end is not None and place[1] < end
+                }
+                open_places -= covered
+                refused_places -= covered
+        found |= refused_places
+    return found
+
+
 def lost_commits(members):
     """Where a member started below an offset whose commit another had been told of before."""
     events = sorted(
@@ -131,7 +156,9 @@ def check_group(members, ends, starts=None):
     counts = processed(members)
     starts = starts or dict.fromkeys(ends, 0)
     due = {(partition, offset) for partition, end in ends.items() for offset in range(starts[partition], end)}
-    twice = sorted(place for place, count in counts.items() if count > 1)
+    repeated = {place for place, count in counts.items() if count > 1}
+    # The last offset that was committed is where the next owner starts: without an acknowledgement it starts before.
+    twice = sorted(repeated - refused(members))
     return Findings(
         processed=len(counts),
         twice=twice,

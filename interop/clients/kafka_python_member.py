@@ -10,6 +10,11 @@ from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
+# kafka-python 3.0 forgets its assignment when the time of a poll is over between the answer to its SyncGroup and the next
+# step of its own: a poll has to be longer than a join, and longer than the 100 ms after which it knows a topic's partitions
+# and joins once more. It returns with the first record all the same.
+POLL_MS = 1_000
+
 ASSIGNORS = {
     "range": RangePartitionAssignor,
     "roundrobin": RoundRobinPartitionAssignor,
@@ -70,7 +75,7 @@ def main():
 
     consumer.subscribe([asked["topic"]], listener=Listener(member, commit))
     while not member.leaving.is_set():
-        for place, messages in consumer.poll(100).items():
+        for place, messages in consumer.poll(POLL_MS).items():
             member.processed(place.partition, [message.offset for message in messages])
         commit()
     member.given_up(set(member.owned))
