@@ -77,6 +77,8 @@ pub(crate) struct Open {
     is_probe_hastened: bool,
     /// A probe writes the doubtful tail again.
     is_tail_tried: bool,
+    /// A job writes the epoch file.
+    are_epochs_out: bool,
     /// Held while writes are refused.
     refused_mark: Option<RefusedMark>,
     sync_retry: Option<Timer>,

@@ -181,6 +181,7 @@ impl Partition {
             probe_timer: None,
             is_probe_hastened: false,
             is_tail_tried: false,
+            are_epochs_out: false,
             refused_mark: None,
             sync_retry: None,
             sync_watch: late::SyncWatch::default(),

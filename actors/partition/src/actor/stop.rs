@@ -62,12 +62,22 @@ impl Partition {
         }
     }
 
+    /// True while the log is being closed, or its directory renamed.
+    pub(crate) fn is_closing(&self) -> bool {
+        let is_closed = self
+            .stopping
+            .as_ref()
+            .is_some_and(|stopping| stopping.is_closed);
+        let out = self.open.as_ref().and_then(|open| open.out);
+        out == Some(Out::Close) && !is_closed
+    }
+
     /// Closes or renames, once nothing is under way any more.
     pub(crate) fn continue_stop(&mut self, cx: &mut Context<Self>) {
         let (Some(stopping), Some(open)) = (&self.stopping, &mut self.open) else {
             return;
         };
-        let is_idle = open.out.is_none() && !open.state.marks.is_syncing();
+        let is_idle = open.out.is_none() && !open.state.marks.is_syncing() && !open.are_epochs_out;
         if !is_idle || !open.state.has_no_appends() {
             return;
         }

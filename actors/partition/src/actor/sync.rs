@@ -186,8 +186,12 @@ impl Partition {
         }
     }
 
-    /// Starts the checkpoint that is due: the epoch file first, where it must hold more.
+    /// Starts the checkpoint that is due: the epoch file first, where it must hold more. Not while the
+    /// log is being closed, which writes the epochs too and is followed by the last checkpoint.
     pub(crate) fn start_checkpoint(&mut self, cx: &mut Context<Self>) {
+        if self.is_closing() {
+            return;
+        }
         let Some(open) = &mut self.open else { return };
         let Some(plan) = open.state.checkpoints.start(&open.state.marks) else {
             return;
@@ -205,6 +209,7 @@ impl Partition {
                 outcome,
             })
         };
+        open.are_epochs_out = true;
         self.run_writing("store epochs", move |fs| job.run(fs), cx, stored);
     }
 
@@ -215,6 +220,7 @@ impl Partition {
             outcome,
         } = stored;
         let Some(open) = &mut self.open else { return };
+        open.are_epochs_out = false;
         match outcome {
             Ok(()) => {
                 open.state.epochs_stored(newest);
