@@ -140,6 +140,9 @@ fn with_offsets(topic_id: TopicId) -> StubGroups {
         let Request::FetchOffsets(fetch) = request else {
             return None;
         };
+        if &**group == "loading" {
+            return Some(Err(CoordinatorRefused::Loading));
+        }
         if &**group == "fenced" {
             let refused = GroupRefused::StaleMemberEpoch {
                 sent: 1,
@@ -192,6 +195,13 @@ fn offsets_of_one_group_are_read_in_versions_1_to_7() {
             let epoch = if version >= 5 { 3 } else { -1 };
             assert_eq!((one.committed_leader_epoch, one.error_code), (epoch, 0));
             assert_eq!(one.metadata.as_deref(), Some("text"));
+
+            // At each partition as well: there is a client that looks nowhere else.
+            let answer = client.call(version, &request("loading")).await;
+            let partitions = answer.topics[0].partitions.iter();
+            let codes = partitions.map(|one| one.error_code);
+            assert_eq!(codes.collect::<Vec<_>>(), [14, 14, 14]);
+            assert_eq!(answer.error_code, if version == 1 { 0 } else { 14 });
 
             let answer = client.call(version, &request("fenced")).await;
             if version == 1 {

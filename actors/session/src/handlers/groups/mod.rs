@@ -98,6 +98,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// As [`ask`], and again while the group is being rebuilt after a crash: for commits and leaves. Clients send
 /// a leave once, and a member that they believe gone would hold its partitions for a whole session; a commit
 /// before a rebalance that fails brings records twice. Both may be done twice: the group checks who asks.
+/// And for reading offsets: not every client looks for the error, and one that overlooks it begins anew.
 async fn ask_patiently(
     group: &GroupId,
     request: GroupRequest,
@@ -119,6 +120,7 @@ fn is_rebuilding(answered: &Result<GroupAnswer, NotAnswered>) -> bool {
         Err(NotAnswered::Unready(CoordinatorRefused::Loading))
             | Ok(GroupAnswer::Leave(Err(GroupRefused::Unloaded))
                 | GroupAnswer::CommitOffsets(Err(GroupRefused::Unloaded))
+                | GroupAnswer::FetchOffsets(Err(GroupRefused::Unloaded))
                 | GroupAnswer::ConsumerHeartbeat(Err(GroupRefused::Unloaded)))
     )
 }

@@ -27,7 +27,7 @@ use kabuki_protocol::messages::offset_fetch::{
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 
-use super::{NotAnswered, ask, for_each, foreign};
+use super::{NotAnswered, ask_patiently, for_each, foreign};
 use crate::group_refusals::Asked;
 use crate::request::{Answer, RequestContext};
 
@@ -74,14 +74,22 @@ fn as_group(request: OffsetFetchRequest) -> OffsetFetchRequestGroup {
     }
 }
 
-/// The answer of versions 1 to 7. Version 1 has room for an error at partitions only.
+/// The answer of versions 1 to 7. Version 1 has room for an error at partitions only; from 2 on Kafka names no
+/// partition then. While the group cannot be asked they are named all the same: aiokafka looks at no other place,
+/// and would begin anew where it has committed.
 fn in_old_form(
     fetched: OffsetFetchResponseGroup,
     asked: &[OffsetFetchRequestTopics],
     version: i16,
 ) -> OffsetFetchResponse {
     let error_code = fetched.error_code;
-    let topics = if version < 2 && error_code != ErrorCode::None.code() {
+    let not_ready = [
+        ErrorCode::CoordinatorLoadInProgress,
+        ErrorCode::NotCoordinator,
+    ];
+    let is_ready = !not_ready.map(|one| one.code()).contains(&error_code);
+    let is_refused = error_code != ErrorCode::None.code();
+    let topics = if is_refused && (version < 2 || !is_ready) {
         let failed = asked.iter().map(|topic| {
             let partitions = topic.partition_indexes.iter();
             OffsetFetchResponseTopic {
@@ -136,7 +144,7 @@ async fn fetch(
             .zip(asked.topics.as_ref())
             .map(|(names, topics)| keys(names, topics)),
     });
-    let error = match ask(&group, fetch, context).await {
+    let error = match ask_patiently(&group, fetch, context).await {
         Ok(GroupAnswer::FetchOffsets(Ok(fetched))) => {
             let topics = match (names, asked.topics) {
                 (Some(names), Some(topics)) => asked_topics(topics, &names, fetched),
