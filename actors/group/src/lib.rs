@@ -24,9 +24,10 @@
 //! A new instance of a group replays the last record of each of its keys, whose offsets a [`KeyIndex`] in its
 //! shard knows. A new shard reads its partition, while its groups play on; it waits for what the old one had
 //! on the way to the log. The keeper looks at image and registry. Rebuilt: members of a stable classic group,
-//! everything of a consumer group, offsets. Lost: a classic rebalance that was under way (members are told 22 or 25 and join again), ids handed out
-//! and not used, searches. Sessions start anew in full. Callers in hand are told to ask again
-//! ([`refusal::GroupRefused::Unloaded`]); the shell answers for those it cannot ask the state for (rule V17).
+//! everything of a consumer group, offsets. Lost: a classic rebalance that was under way (members are told 22 or
+//! 25 and join again), ids handed out and not used, searches. Sessions start anew in full. Callers in hand are
+//! told to ask again ([`refusal::GroupRefused::Unloaded`]); the shell answers for those it cannot ask the state
+//! for (rule V17).
 //!
 //! What is decided and not committed is described in `state/ledger.rs`: one append is under way at a time,
 //! answers wait for it; a refused append is undone key by key, one whose outcome nobody knows ends the instance.
