@@ -5,11 +5,13 @@
 mod scene;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kabuki_partition::*;
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 use kabuki_protocol::records::batches;
-use kabuki_runtime::testing;
+use kabuki_runtime::{StopOutcome, testing};
+use kabuki_storage::sim_fs::{FaultRule, Operation};
 use kabuki_storage::{FileSystem, OpenMode, SimFs};
 use scene::*;
 
@@ -58,6 +60,34 @@ fn taking_the_leadership_changes_no_file() {
         // Nor does the end of one in which nothing was written.
         scene.stop().await;
         assert_eq!(epoch_file(&scene.fs).unwrap(), b"0\n1\n1 0\n");
+    });
+}
+
+#[test]
+fn a_log_is_closed_only_when_no_job_writes_its_epoch_file() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, flushing());
+        scene.put(3).await;
+        scene.lead(5).await.unwrap();
+        scene.put(1).await;
+        let rule = FaultRule::hang(dir(), &[Operation::Rename]);
+        let rule = scene.fs.inject(rule);
+        // The checkpoint of the trim stores the epochs first; the stop comes while it does.
+        let stopped = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let steps = scene.fs.step_count();
+            let healed = async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                assert_eq!(scene.fs.step_count(), steps, "the close waits");
+                scene.fs.heal(rule);
+            };
+            tokio::join!(scene.stop(), healed).0
+        };
+        let (trimmed, stopped) = tokio::join!(scene.trim(2), stopped);
+        trimmed.unwrap();
+        assert_eq!(stopped, StopOutcome::Ended);
+        assert_eq!(epoch_file(&scene.fs).unwrap(), b"0\n2\n1 0\n5 3\n");
+        assert_eq!(scene.stored_recovery_point(), 4);
     });
 }
 
