@@ -3,6 +3,7 @@
 
 mod append;
 mod lead;
+mod not_served;
 mod read;
 mod seek;
 mod upward;
@@ -14,6 +15,7 @@ pub use lead::{
     LeadershipHeld, LeadershipTaken, LogReconfigured, PartitionDescription, PartitionPhase,
     PartitionStopped, ReconfigureLog, ResignLeadership, StopPartition, StopRefused,
 };
+pub use not_served::NotServed;
 pub use read::{
     Isolation, PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition,
     WatchPartition, WatcherId,

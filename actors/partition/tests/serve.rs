@@ -258,7 +258,7 @@ fn a_replica_that_does_not_lead_serves_nobody() {
             .try_tell(ResignLeadership { leader_epoch })
             .unwrap();
         let refused = scene.read_at(0, 1).await.unwrap_err();
-        assert_eq!(refused, ReadRefused::NotLeader { leader_epoch });
+        assert_eq!(refused, NotServed::NotLeader { leader_epoch }.into());
         scene.stop().await;
     });
 }
@@ -386,7 +386,13 @@ fn who_means_a_deleted_topic_of_the_same_name_is_refused() {
             reply,
         };
         let refused = partition.ask_with(DEADLINE, read).await.unwrap();
-        assert_eq!(refused, Err(ReadRefused::ForeignTopic { asked, hosted }));
+        assert_eq!(
+            refused,
+            Err(ReadRefused::NotServed(NotServed::ForeignTopic {
+                asked,
+                hosted
+            }))
+        );
         let find = |reply| FindOffset {
             topic_id: asked,
             target: OffsetTarget::Latest,
@@ -395,7 +401,13 @@ fn who_means_a_deleted_topic_of_the_same_name_is_refused() {
             reply,
         };
         let refused = partition.ask_with(DEADLINE, find).await.unwrap();
-        assert_eq!(refused, Err(FindRefused::ForeignTopic { asked, hosted }));
+        assert_eq!(
+            refused,
+            Err(FindRefused::NotServed(NotServed::ForeignTopic {
+                asked,
+                hosted
+            }))
+        );
         let find = |reply| FindEpochEnd {
             topic_id: asked,
             current_leader_epoch,
@@ -403,7 +415,13 @@ fn who_means_a_deleted_topic_of_the_same_name_is_refused() {
             reply,
         };
         let refused = partition.ask_with(DEADLINE, find).await.unwrap();
-        assert_eq!(refused, Err(FindRefused::ForeignTopic { asked, hosted }));
+        assert_eq!(
+            refused,
+            Err(FindRefused::NotServed(NotServed::ForeignTopic {
+                asked,
+                hosted
+            }))
+        );
         let trim = |reply| TrimLog {
             topic_id: asked,
             before: Offset(1),

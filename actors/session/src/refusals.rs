@@ -5,7 +5,7 @@ use kabuki_controller::messages::{
     AlterConfigsRefused, CreatePartitionsRefused, CreateTopicRefused, DeleteTopicRefused,
     NotCommitted,
 };
-use kabuki_partition::{AppendRefused, FindRefused, ReadRefused, TrimRefused};
+use kabuki_partition::{AppendRefused, FindRefused, NotServed, ReadRefused, TrimRefused};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::Offset;
 use kabuki_protocol::records::{RecordRefused, RefusedKind};
@@ -123,14 +123,21 @@ pub(crate) fn code_of(refusal: impl Into<ErrorCodeOf>) -> ErrorCode {
     refusal.into().0
 }
 
+/// The code of a request that this replica does not serve; `foreign` stands for a foreign topic.
+fn not_served(why: &NotServed, foreign: ErrorCode) -> ErrorCode {
+    match why {
+        NotServed::ForeignTopic { .. } => foreign,
+        NotServed::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+        NotServed::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+        NotServed::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+    }
+}
+
 impl From<&ReadRefused> for ErrorCodeOf {
     fn from(refused: &ReadRefused) -> Self {
         Self(match refused {
             // For requests that name topics, `fetch` answers 3 instead (E10).
-            ReadRefused::ForeignTopic { .. } => ErrorCode::InconsistentTopicId,
-            ReadRefused::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
-            ReadRefused::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
-            ReadRefused::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            ReadRefused::NotServed(why) => not_served(why, ErrorCode::InconsistentTopicId),
             ReadRefused::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadRefused::Corrupt { .. } => ErrorCode::CorruptMessage,
             ReadRefused::Storage { .. } => ErrorCode::KafkaStorageError,
@@ -141,10 +148,7 @@ impl From<&ReadRefused> for ErrorCodeOf {
 impl From<&FindRefused> for ErrorCodeOf {
     fn from(refused: &FindRefused) -> Self {
         Self(match refused {
-            FindRefused::ForeignTopic { .. } => ErrorCode::UnknownTopicOrPartition,
-            FindRefused::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
-            FindRefused::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
-            FindRefused::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            FindRefused::NotServed(why) => not_served(why, ErrorCode::UnknownTopicOrPartition),
             FindRefused::OffsetNotAvailable { .. } => ErrorCode::OffsetNotAvailable,
             FindRefused::Storage { .. } => ErrorCode::KafkaStorageError,
         })

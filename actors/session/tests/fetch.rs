@@ -4,7 +4,7 @@ mod kit;
 
 use std::time::Duration;
 
-use kabuki_partition::ReadRefused;
+use kabuki_partition::{NotServed, ReadRefused};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{LeaderEpoch, TopicId};
 use kabuki_protocol::messages::api_versions::ApiVersionsRequest;
@@ -261,27 +261,27 @@ fn errors_of_one_partition_answer_the_whole_fetch_at_once() {
         let started = Instant::now();
         for (refusal, expected) in [
             (
-                ReadRefused::NotLeader {
+                NotServed::NotLeader {
                     leader_epoch: LeaderEpoch(0),
                 },
                 ErrorCode::NotLeaderOrFollower,
             ),
             (
-                ReadRefused::FencedLeaderEpoch {
+                NotServed::FencedLeaderEpoch {
                     sent: LeaderEpoch(1),
                     current: LeaderEpoch(2),
                 },
                 ErrorCode::FencedLeaderEpoch,
             ),
             (
-                ReadRefused::UnknownLeaderEpoch {
+                NotServed::UnknownLeaderEpoch {
                     sent: LeaderEpoch(3),
                     current: LeaderEpoch(2),
                 },
                 ErrorCode::UnknownLeaderEpoch,
             ),
         ] {
-            logs[1].lock().read_refusal = Some(refusal);
+            logs[1].lock().read_refusal = Some(refusal.into());
             let request = fetch(60_000, &[("orders", 0, 0), ("orders", 1, 0)]);
             let answer = client.call(11, &request).await;
             let rows = rows(&answer);

@@ -7,29 +7,7 @@ mod rig;
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_storage::sim_fs::{FaultRule, Operation};
 use kabuki_storage::{FaultClass, FileSystem, Log, LogConfig, LogFault, OpenLog, PageCache};
-use rig::{NOW_MS, Opened, Rig, bytes_of, spec};
-
-const FIRST: &str = "00000000000000000000";
-
-fn log_file(base: i64) -> String {
-    format!("{base:020}.log")
-}
-
-/// Small intervals, so that short logs have many index entries.
-fn dense() -> LogConfig {
-    LogConfig {
-        index_interval_bytes: 300,
-        ..LogConfig::default()
-    }
-}
-
-fn fill(rig: &Rig, opened: &mut Opened, count: i64) {
-    let start = opened.log.log_end().get();
-    for index in 0..count {
-        rig.append(opened, spec(start + index * 2, 2).build())
-            .unwrap();
-    }
-}
+use rig::{FIRST, NOW_MS, Opened, Rig, bytes_of, dense, fill, log_file, spec};
 
 #[test]
 fn directories_that_are_no_log_of_this_topic_are_refused() {

@@ -6,29 +6,7 @@ mod rig;
 use kabuki_protocol::ids::Offset;
 use kabuki_storage::log::BadBatch;
 use kabuki_storage::{FileSystem, Log, LogConfig, LogFault, PageCache};
-use rig::{Opened, Rig, bytes_of, spec};
-
-const FIRST: &str = "00000000000000000000";
-
-fn log_file(base: i64) -> String {
-    format!("{base:020}.log")
-}
-
-/// Small intervals, so that short logs have many index entries.
-fn dense() -> LogConfig {
-    LogConfig {
-        index_interval_bytes: 300,
-        ..LogConfig::default()
-    }
-}
-
-fn fill(rig: &Rig, opened: &mut Opened, count: i64) {
-    let start = opened.log.log_end().get();
-    for index in 0..count {
-        rig.append(opened, spec(start + index * 2, 2).build())
-            .unwrap();
-    }
-}
+use rig::{FIRST, Rig, bytes_of, dense, fill, log_file, spec};
 
 #[test]
 fn a_log_cut_at_any_byte_comes_back_with_the_whole_batches_before_it() {

@@ -13,8 +13,9 @@ use kabuki_storage::log::{ReadDone, ReadJob, TimestampJob};
 use super::Partition;
 use super::jobs::{JobFault, JobOutcome, outcome, own_message};
 use crate::messages::{
-    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, OffsetFound, OffsetTarget,
-    PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition, WatchPartition,
+    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, NotServed, OffsetFound,
+    OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition,
+    WatchPartition,
 };
 use crate::state::{FindPlan, ReadPlan};
 
@@ -152,8 +153,8 @@ impl Handler<ReadRecords> for Partition {
     fn handle(&mut self, read: ReadRecords, cx: &mut Context<Self>) {
         let asked = read.topic_id;
         if let Some(hosted) = self.foreign_to(asked) {
-            let why = ReadRefused::ForeignTopic { asked, hosted };
-            return read.reply.send(Err(why));
+            let why = NotServed::ForeignTopic { asked, hosted };
+            return read.reply.send(Err(why.into()));
         }
         if self.stopping.is_some() {
             // A watcher is told `Removed` from now on: whoever could still read would ask and
@@ -212,8 +213,8 @@ impl Handler<FindOffset> for Partition {
     fn handle(&mut self, find: FindOffset, cx: &mut Context<Self>) {
         let asked = find.topic_id;
         if let Some(hosted) = self.foreign_to(asked) {
-            let why = FindRefused::ForeignTopic { asked, hosted };
-            return find.reply.send(Err(why));
+            let why = NotServed::ForeignTopic { asked, hosted };
+            return find.reply.send(Err(why.into()));
         }
         let Some(open) = &mut self.open else {
             return find.reply.refuse(Undelivered::Restarting);
@@ -232,8 +233,8 @@ impl Handler<FindEpochEnd> for Partition {
     fn handle(&mut self, find: FindEpochEnd, _: &mut Context<Self>) {
         let asked = find.topic_id;
         if let Some(hosted) = self.foreign_to(asked) {
-            let why = FindRefused::ForeignTopic { asked, hosted };
-            return find.reply.send(Err(why));
+            let why = NotServed::ForeignTopic { asked, hosted };
+            return find.reply.send(Err(why.into()));
         }
         let Some(open) = &self.open else {
             return find.reply.refuse(Undelivered::Restarting);

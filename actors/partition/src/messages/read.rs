@@ -6,6 +6,8 @@ use bytes::Bytes;
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
+use super::not_served::NotServed;
+
 /// Which records a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Isolation {
@@ -77,37 +79,9 @@ pub struct RecordsRead {
 /// Why a read was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadRefused {
-    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
-    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
-    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
-    ForeignTopic {
-        /// Id of the topic that was meant.
-        asked: TopicId,
-        /// Id of the topic whose partition this is.
-        hosted: TopicId,
-    },
-    /// This replica does not lead. Kafka: 6.
-    #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
-    NotLeader {
-        /// Last epoch this replica knows of, -1 if none.
-        leader_epoch: LeaderEpoch,
-    },
-    /// The reader's leader epoch is older than ours. Kafka: 74.
-    #[error("leader epoch {sent} is older than {current}")]
-    FencedLeaderEpoch {
-        /// Epoch the reader sent.
-        sent: LeaderEpoch,
-        /// Epoch of this replica.
-        current: LeaderEpoch,
-    },
-    /// The reader's leader epoch is newer than ours. Kafka: 75.
-    #[error("leader epoch {sent} is newer than {current}")]
-    UnknownLeaderEpoch {
-        /// Epoch the reader sent.
-        sent: LeaderEpoch,
-        /// Epoch of this replica.
-        current: LeaderEpoch,
-    },
+    /// This replica does not serve the request.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// The offset lies outside the log, or the reader's last epoch was never written here
     /// (rule V3). Kafka: 1.
     #[error("offset {fetch_offset} is outside {log_start}..={log_end}")]

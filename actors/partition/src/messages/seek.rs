@@ -5,6 +5,8 @@ use std::fmt;
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Message, ReplyPort, Undelivered};
 
+use super::not_served::NotServed;
+
 use super::Isolation;
 
 /// Which offset `FindOffset` looks for. The numbers are those of ListOffsets.
@@ -79,37 +81,9 @@ impl OffsetFound {
 /// Why a look-up was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindRefused {
-    /// The partition of this name belongs to another topic: the one that was meant is deleted, or
-    /// not on stage yet. Kafka: 3 where topics are named, 100 or 103 where their ids are used.
-    #[error("topic {asked} was meant, this is a partition of topic {hosted}")]
-    ForeignTopic {
-        /// Id of the topic that was meant.
-        asked: TopicId,
-        /// Id of the topic whose partition this is.
-        hosted: TopicId,
-    },
-    /// This replica does not lead. Kafka: 6.
-    #[error("this replica does not lead, its last known epoch is {leader_epoch}")]
-    NotLeader {
-        /// Last epoch this replica knows of, -1 if none.
-        leader_epoch: LeaderEpoch,
-    },
-    /// The asker's leader epoch is older than ours. Kafka: 74.
-    #[error("leader epoch {sent} is older than {current}")]
-    FencedLeaderEpoch {
-        /// Epoch the asker sent.
-        sent: LeaderEpoch,
-        /// Epoch of this replica.
-        current: LeaderEpoch,
-    },
-    /// The asker's leader epoch is newer than ours. Kafka: 75.
-    #[error("leader epoch {sent} is newer than {current}")]
-    UnknownLeaderEpoch {
-        /// Epoch the asker sent.
-        sent: LeaderEpoch,
-        /// Epoch of this replica.
-        current: LeaderEpoch,
-    },
+    /// This replica does not serve the request.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// The high watermark has not yet reached the start of this epoch (rule L3). Kafka: 78, 5
     /// before version 5.
     #[error("high watermark {high_watermark} is below the epoch start {epoch_start}")]

@@ -2,7 +2,7 @@
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
 
-use crate::messages::{BecomeLeaderRefused, FindRefused, ReadRefused};
+use crate::messages::{BecomeLeaderRefused, NotServed};
 
 /// Leadership of one replica. The epoch never falls.
 #[derive(Debug)]
@@ -23,22 +23,6 @@ pub(crate) enum LeadPlan {
     Take,
     /// Shown records were lost in that epoch; only a greater one is served.
     WaitForGreater,
-}
-
-/// Why a request is not served by this replica now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotServed {
-    NotLeader {
-        leader_epoch: LeaderEpoch,
-    },
-    Fenced {
-        sent: LeaderEpoch,
-        current: LeaderEpoch,
-    },
-    Unknown {
-        sent: LeaderEpoch,
-        current: LeaderEpoch,
-    },
 }
 
 impl Leadership {
@@ -125,29 +109,9 @@ impl Leadership {
             return Ok(());
         }
         if sent < current {
-            return Err(NotServed::Fenced { sent, current });
+            return Err(NotServed::FencedLeaderEpoch { sent, current });
         }
-        Err(NotServed::Unknown { sent, current })
-    }
-}
-
-impl From<NotServed> for ReadRefused {
-    fn from(why: NotServed) -> Self {
-        match why {
-            NotServed::NotLeader { leader_epoch } => Self::NotLeader { leader_epoch },
-            NotServed::Fenced { sent, current } => Self::FencedLeaderEpoch { sent, current },
-            NotServed::Unknown { sent, current } => Self::UnknownLeaderEpoch { sent, current },
-        }
-    }
-}
-
-impl From<NotServed> for FindRefused {
-    fn from(why: NotServed) -> Self {
-        match why {
-            NotServed::NotLeader { leader_epoch } => Self::NotLeader { leader_epoch },
-            NotServed::Fenced { sent, current } => Self::FencedLeaderEpoch { sent, current },
-            NotServed::Unknown { sent, current } => Self::UnknownLeaderEpoch { sent, current },
-        }
+        Err(NotServed::UnknownLeaderEpoch { sent, current })
     }
 }
 
@@ -167,12 +131,12 @@ mod tests {
         let (sent, current) = (LeaderEpoch(3), LeaderEpoch(4));
         assert_eq!(
             leadership.check(sent),
-            Err(NotServed::Fenced { sent, current })
+            Err(NotServed::FencedLeaderEpoch { sent, current })
         );
         let sent = LeaderEpoch(5);
         assert_eq!(
             leadership.check(sent),
-            Err(NotServed::Unknown { sent, current })
+            Err(NotServed::UnknownLeaderEpoch { sent, current })
         );
         assert_eq!(leadership.check(LeaderEpoch(4)), Ok(()));
         assert_eq!(leadership.check(LeaderEpoch::NONE), Ok(()));

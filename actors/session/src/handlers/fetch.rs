@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kabuki_partition::{
-    Isolation, ReadRecords, ReadRefused, UnwatchPartition, WatchPartition, WatcherId,
+    Isolation, NotServed, ReadRecords, ReadRefused, UnwatchPartition, WatchPartition, WatcherId,
 };
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{Offset, TopicId};
@@ -469,7 +469,7 @@ impl Handler<ReadAnswered> for Session {
                 log_start: read.log_start,
                 diverging: read.diverging,
             },
-            Ok(Err(refused @ ReadRefused::ForeignTopic { .. })) => {
+            Ok(Err(refused @ ReadRefused::NotServed(NotServed::ForeignTopic { .. }))) => {
                 if let Some(target) = &fetch.targets[index] {
                     self.routes.forget(target.topic, target.partition);
                 }

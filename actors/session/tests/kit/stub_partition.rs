@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::{Bytes, BytesMut};
 use kabuki_partition::{
     AppendRecords, AppendRefused, AwaitLeadership, AwaitRefused, EpochEnd, FindEpochEnd,
-    FindOffset, FindRefused, LeadershipHeld, LogTrimmed, OffsetFound, OffsetTarget, PartitionMoved,
-    ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog, TrimRefused, UnwatchPartition,
-    WatchPartition, WatcherId,
+    FindOffset, FindRefused, LeadershipHeld, LogTrimmed, NotServed, OffsetFound, OffsetTarget,
+    PartitionMoved, ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog, TrimRefused,
+    UnwatchPartition, WatchPartition, WatcherId,
 };
 use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_runtime::{Actor, Context, Handler, Message, ReplyPort};
@@ -175,7 +175,7 @@ impl Handler<ReadRecords> for StubPartition {
     fn handle(&mut self, query: ReadRecords, _cx: &mut Context<Self>) {
         let (asked, hosted) = (query.topic_id, self.topic_id);
         if asked != hosted {
-            let why = ReadRefused::ForeignTopic { asked, hosted };
+            let why = ReadRefused::from(NotServed::ForeignTopic { asked, hosted });
             return query.reply.send(Err(why));
         }
         let mut log = self.log.lock();
@@ -257,7 +257,7 @@ impl Handler<FindOffset> for StubPartition {
     fn handle(&mut self, query: FindOffset, _cx: &mut Context<Self>) {
         let (asked, hosted) = (query.topic_id, self.topic_id);
         if asked != hosted {
-            let why = FindRefused::ForeignTopic { asked, hosted };
+            let why = FindRefused::from(NotServed::ForeignTopic { asked, hosted });
             return query.reply.send(Err(why));
         }
         let log = self.log.lock();
@@ -277,7 +277,7 @@ impl Handler<FindEpochEnd> for StubPartition {
     fn handle(&mut self, query: FindEpochEnd, _cx: &mut Context<Self>) {
         let (asked, hosted) = (query.topic_id, self.topic_id);
         if asked != hosted {
-            let why = FindRefused::ForeignTopic { asked, hosted };
+            let why = FindRefused::from(NotServed::ForeignTopic { asked, hosted });
             return query.reply.send(Err(why));
         }
         query.reply.send(Ok(EpochEnd {

@@ -16,6 +16,31 @@ pub const TOPIC_ID: TopicId = TopicId([9; 16]);
 /// Time at which all rigs live, so that no producer expires by itself.
 pub const NOW_MS: i64 = 1_000_000;
 
+/// The base offset 0 in the names of the first segment's files.
+pub const FIRST: &str = "00000000000000000000";
+
+/// Name of the segment whose first offset is `base`.
+pub fn log_file(base: i64) -> String {
+    format!("{base:020}.log")
+}
+
+/// Small intervals, so that short logs have many index entries.
+pub fn dense() -> LogConfig {
+    LogConfig {
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    }
+}
+
+/// Appends `count` batches of two records.
+pub fn fill(rig: &Rig, opened: &mut Opened, count: i64) {
+    let start = opened.log.log_end().get();
+    for index in 0..count {
+        rig.append(opened, spec(start + index * 2, 2).build())
+            .unwrap();
+    }
+}
+
 /// A disk with one partition's directory.
 pub struct Rig {
     pub fs: SimFs,
