@@ -153,7 +153,8 @@ fn bytes_that_no_codec_wrote_are_told_apart() {
             b"these bytes were compressed by nobody at all",
         );
         let refused = check_batch(Some(batch), &AppendRules::default(), NOW_MS).unwrap_err();
-        assert_eq!(refused.kind, RefusedKind::UnknownCodec, "{compression}");
+        assert_eq!(refused.kind, RefusedKind::Undecodable, "{compression}");
+        assert!(refused.kind.answers_log_start(5), "{compression}");
     }
 }
 
@@ -167,7 +168,7 @@ fn a_compressed_stream_cut_anywhere_is_refused() {
         for end in 0..records.len() - 20 {
             let batch = forged(*compression, header.record_count, &records[..end]);
             let refused = check_batch(Some(batch), &AppendRules::default(), NOW_MS).unwrap_err();
-            let kinds = [RefusedKind::InvalidRecord, RefusedKind::UnknownCodec];
+            let kinds = [RefusedKind::InvalidRecord, RefusedKind::Undecodable];
             assert!(kinds.contains(&refused.kind), "{compression} cut at {end}");
         }
     }

@@ -76,7 +76,7 @@ fn two_batches_are_refused_without_the_log_start() {
     let batch = batch_of(Compression::None, 1);
     let kind = refused([batch.clone(), batch].concat().into());
     assert_eq!(kind, RefusedKind::NotOneBatch);
-    assert!(!kind.answers_log_start());
+    assert!(!kind.answers_log_start(13));
 }
 
 #[test]
@@ -104,25 +104,25 @@ fn stray_bytes_that_read_as_a_malformed_batch_are_corrupt() {
 }
 
 #[test]
-fn old_formats_are_not_one_batch_and_unknown_ones_corrupt() {
+fn old_formats_are_not_one_batch_and_unknown_ones_cannot_be_measured() {
     let with_magic = |magic: i8| with_header(&batch_of(Compression::None, 1), |h| h.magic = magic);
     assert_eq!(refused(with_magic(0)), RefusedKind::NotOneBatch);
     assert_eq!(refused(with_magic(1)), RefusedKind::NotOneBatch);
-    assert_eq!(refused(with_magic(3)), RefusedKind::Corrupt);
-    assert_eq!(refused(with_magic(-1)), RefusedKind::Corrupt);
+    assert_eq!(refused(with_magic(3)), RefusedKind::Unmeasurable);
+    assert_eq!(refused(with_magic(-1)), RefusedKind::Unmeasurable);
 }
 
 #[test]
 fn a_length_that_holds_no_header_is_corrupt() {
-    for batch_length in [i32::MIN, -1, 0, 13, 14, 48] {
+    let unmeasurable = [i32::MIN, -1, 0, 13].map(|length| (length, RefusedKind::Unmeasurable));
+    let corrupt = [14, 48].map(|length| (length, RefusedKind::Corrupt));
+    for (batch_length, expected) in unmeasurable.into_iter().chain(corrupt) {
         let batch = with_header(&batch_of(Compression::None, 1), |h| {
             h.batch_length = batch_length
         });
-        assert_eq!(
-            refused(batch),
-            RefusedKind::Corrupt,
-            "length {batch_length}"
-        );
+        let kind = refused(batch);
+        assert_eq!(kind, expected, "length {batch_length}");
+        assert!(!kind.answers_log_start(13));
     }
 }
 
@@ -132,7 +132,7 @@ fn a_wrong_checksum_is_corrupt() {
     *bytes.last_mut().unwrap() ^= 1;
     let kind = refused(bytes.into());
     assert_eq!(kind, RefusedKind::Corrupt);
-    assert!(!kind.answers_log_start());
+    assert!(!kind.answers_log_start(13));
 }
 
 #[test]
@@ -141,7 +141,11 @@ fn unknown_codecs_are_told_apart() {
         let batch = with_header(&batch_of(Compression::None, 1), |h| h.attributes.0 |= code);
         let kind = refused(batch);
         assert_eq!(kind, RefusedKind::UnknownCodec);
-        assert!(kind.answers_log_start());
+        assert!(kind.answers_log_start(7));
+        assert!(
+            !kind.answers_log_start(6),
+            "Kafka fails before it knows the log"
+        );
     }
 }
 
@@ -179,7 +183,7 @@ fn max_message_bytes_counts_the_whole_batch() {
     assert!(check_batch(Some(batch.clone()), &rules(batch.len()), NOW_MS).is_ok());
     let refused = refused_by(batch.clone(), &rules(batch.len() - 1));
     assert_eq!(refused.kind, RefusedKind::BatchTooLarge);
-    assert!(!refused.kind.answers_log_start());
+    assert!(!refused.kind.answers_log_start(13));
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn a_batch_larger_than_a_segment_has_no_home() {
     };
     let refused = refused_by(batch, &rules);
     assert_eq!(refused.kind, RefusedKind::BatchLargerThanSegment);
-    assert!(!refused.kind.answers_log_start());
+    assert!(!refused.kind.answers_log_start(13));
 }
 
 #[test]
@@ -238,7 +242,7 @@ fn counts_of_the_header_must_agree() {
             RefusedKind::InvalidRecord,
             "{record_count} {last_offset_delta}"
         );
-        assert!(kind.answers_log_start());
+        assert!(kind.answers_log_start(13));
     }
 }
 
@@ -313,7 +317,7 @@ fn a_compacted_topic_names_every_record_without_a_key() {
         let batch = builder.build().unwrap();
         let refused = refused_by(batch.clone(), &rules);
         assert_eq!(refused.kind, RefusedKind::InvalidRecord);
-        assert!(refused.kind.answers_log_start());
+        assert!(refused.kind.answers_log_start(13));
         let indexes: Vec<i32> = refused
             .record_errors
             .iter()
@@ -339,7 +343,7 @@ fn timestamps_out_of_bounds_name_their_records() {
         builder.push(-1, None, None, &[]);
         let refused = refused_by(builder.build().unwrap(), &rules);
         assert_eq!(refused.kind, RefusedKind::InvalidTimestamp);
-        assert!(refused.kind.answers_log_start());
+        assert!(refused.kind.answers_log_start(13));
         let indexes: Vec<i32> = refused
             .record_errors
             .iter()

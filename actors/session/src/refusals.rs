@@ -58,8 +58,8 @@ pub(crate) fn record_refused(refused: &RecordRefused) -> ErrorCode {
         RefusedKind::NotOneBatch | RefusedKind::InvalidRecord | RefusedKind::ExpandsTooFar => {
             ErrorCode::InvalidRecord
         }
-        RefusedKind::Corrupt => ErrorCode::CorruptMessage,
-        RefusedKind::UnknownCodec => ErrorCode::UnknownServerError,
+        RefusedKind::Unmeasurable | RefusedKind::Corrupt => ErrorCode::CorruptMessage,
+        RefusedKind::UnknownCodec | RefusedKind::Undecodable => ErrorCode::UnknownServerError,
         RefusedKind::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
         RefusedKind::BatchTooLarge => ErrorCode::MessageTooLarge,
         RefusedKind::BatchLargerThanSegment => ErrorCode::RecordListTooLarge,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::header::{CRC_START, MAGIC_END};
 use super::judge::Judge;
 use super::reencode::{Rewrite, reencode};
+use super::rules::PRODUCE_VERSION_ZSTD;
 use super::scan::visit_records;
 use super::{
     AppendRules, BATCH_LENGTH_START, BatchError, BatchHeader, CheckedBatch, Compression,
@@ -15,8 +16,6 @@ use super::{
 use crate::crc::crc32c_of_parts;
 use crate::ids::Offset;
 
-/// First Produce version that may carry zstd. Source: KIP-110.
-const PRODUCE_VERSION_ZSTD: i16 = 7;
 /// Smallest batch length that Kafka takes for one of any format: the overhead of format v0.
 const BATCH_LENGTH_MIN: i32 = 14;
 
@@ -114,8 +113,13 @@ fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRe
     if magic != MAGIC {
         return Err(BatchError::Magic { magic }.into());
     }
-    // A few stray bytes and a cut second batch pass; what reads as a malformed batch does not.
-    if leading_batch(&records[batch_bytes..])?.is_some() {
+    // A few stray bytes and a cut second batch pass; what reads as a malformed batch does not, but only
+    // of the first one Kafka tells that it cannot be measured.
+    let behind = leading_batch(&records[batch_bytes..]).map_err(|refused| RecordRefused {
+        kind: RefusedKind::Corrupt,
+        ..refused
+    })?;
+    if behind.is_some() {
         return Err(not_one("records hold more than one batch"));
     }
     let batch = records.slice(..batch_bytes);
@@ -137,16 +141,20 @@ fn leading_batch(bytes: &[u8]) -> Result<Option<usize>, RecordRefused> {
         return Ok(None);
     };
     let batch_length = i32::from_be_bytes(*length_bytes);
+    let unmeasurable = |why: String| RecordRefused::batch(RefusedKind::Unmeasurable, why);
     if batch_length < BATCH_LENGTH_MIN {
-        return Err(BatchError::Length { batch_length }.into());
+        return Err(unmeasurable(
+            BatchError::Length { batch_length }.to_string(),
+        ));
     }
     let Some(magic) = bytes.get(MAGIC_END - 1) else {
         return Ok(None);
     };
     let magic = magic.cast_signed();
     if !(0..=MAGIC).contains(&magic) {
-        let message = format!("magic is {magic}, which no format has");
-        return Err(RecordRefused::batch(RefusedKind::Corrupt, message));
+        return Err(unmeasurable(format!(
+            "magic is {magic}, which no format has"
+        )));
     }
     let batch_bytes = BATCH_LENGTH_START + batch_length as usize;
     Ok((batch_bytes <= bytes.len()).then_some(batch_bytes))

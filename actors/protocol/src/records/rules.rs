@@ -10,6 +10,9 @@ use super::{BatchError, Compression, DECOMPRESSED_BYTES_MAX, TimestampType};
 /// clients show the first few, and treat unlisted records as refused with their batch.
 pub const RECORD_ERRORS_MAX: usize = 1_000;
 
+/// First Produce version that may carry zstd. Source: KIP-110.
+pub(super) const PRODUCE_VERSION_ZSTD: i16 = 7;
+
 /// What a topic and a Produce version allow, as far as a batch alone can break it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendRules {
@@ -59,10 +62,15 @@ impl Default for AppendRules {
 pub enum RefusedKind {
     /// Null, empty, cut, of an old format, or more than one batch (87, log start -1).
     NotOneBatch,
+    /// Not even where the batch ends can be read (2, log start -1, and the answer says why).
+    Unmeasurable,
     /// The checksum or a length is wrong (2, log start -1).
     Corrupt,
-    /// The codec is unknown or does not take the bytes (-1, log start is told).
+    /// The codec is unknown (-1, log start is told from Produce version 7 on: below, Kafka looks for
+    /// zstd before it knows the log, and fails).
     UnknownCodec,
+    /// The codec does not take the bytes (-1, log start is told).
+    Undecodable,
     /// zstd under Produce before version 7 (76, log start -1).
     UnsupportedCompression,
     /// Larger than `max.message.bytes` (10, log start -1).
@@ -78,12 +86,21 @@ pub enum RefusedKind {
 }
 
 impl RefusedKind {
-    /// Whether the answer tells the partition's real log start offset, or -1.
-    pub const fn answers_log_start(self) -> bool {
-        matches!(
-            self,
-            Self::UnknownCodec | Self::InvalidRecord | Self::ExpandsTooFar | Self::InvalidTimestamp
-        )
+    /// Whether the answer to this version of Produce tells the partition's real log start offset, or -1.
+    pub const fn answers_log_start(self, produce_version: i16) -> bool {
+        match self {
+            Self::UnknownCodec => produce_version >= PRODUCE_VERSION_ZSTD,
+            Self::Undecodable
+            | Self::InvalidRecord
+            | Self::ExpandsTooFar
+            | Self::InvalidTimestamp => true,
+            Self::NotOneBatch
+            | Self::Unmeasurable
+            | Self::Corrupt
+            | Self::UnsupportedCompression
+            | Self::BatchTooLarge
+            | Self::BatchLargerThanSegment => false,
+        }
     }
 }
 
@@ -104,7 +121,8 @@ pub struct RecordError {
 pub struct RecordRefused {
     /// Decides the error code.
     pub kind: RefusedKind,
-    /// What is wrong, for the log; Kafka puts it into the answer only beside record errors.
+    /// What is wrong, for the log; Kafka puts it into the answer only beside record errors, and of a batch
+    /// that it cannot measure.
     pub message: String,
     /// The records at fault, at most [`RECORD_ERRORS_MAX`]; empty when the batch as such is.
     pub record_errors: Vec<RecordError>,
@@ -126,9 +144,8 @@ impl From<BatchError> for RecordRefused {
         let kind = match error {
             BatchError::Cut { .. } | BatchError::Magic { .. } => RefusedKind::NotOneBatch,
             BatchError::Length { .. } | BatchError::Crc { .. } => RefusedKind::Corrupt,
-            BatchError::UnknownCodec { .. } | BatchError::Decompression { .. } => {
-                RefusedKind::UnknownCodec
-            }
+            BatchError::UnknownCodec { .. } => RefusedKind::UnknownCodec,
+            BatchError::Decompression { .. } => RefusedKind::Undecodable,
             BatchError::TooLarge { .. } => RefusedKind::BatchTooLarge,
             // Clients resend what is called corrupt; these bytes will never be better.
             BatchError::Expansion { .. } => RefusedKind::ExpandsTooFar,

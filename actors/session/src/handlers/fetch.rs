@@ -76,6 +76,8 @@ struct InFlight {
     context: RequestContext,
     isolation: Isolation,
     is_follower: bool,
+    /// The limit of the whole answer is below 0.
+    has_negative_limit: bool,
     session: FetchContext,
     round: FetchRound,
     /// Who serves each partition, as known when it was last read.
@@ -145,7 +147,8 @@ impl Session {
         };
         let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
         let free = self.services.memory.free_bytes().max(BYTES_WHEN_SPENT);
-        let bytes_max = bytes(request.max_bytes)
+        let request_bytes_max = request.max_bytes;
+        let bytes_max = bytes(request_bytes_max)
             .min(self.services.limits.fetch_bytes_max)
             .min(free);
         let limits = FetchLimits {
@@ -174,6 +177,7 @@ impl Session {
             context,
             isolation,
             is_follower,
+            has_negative_limit: request_bytes_max < 0,
             session,
             round,
             targets,
@@ -405,6 +409,7 @@ impl Session {
             ticket,
             context,
             isolation,
+            is_follower,
             session,
             round,
             ..
@@ -413,12 +418,23 @@ impl Session {
         let answer = answer(
             &context,
             image,
-            isolation,
+            (isolation, is_follower),
             session,
             round.into_fetched(),
             cx.now(),
         );
         self.pipeline.answer(ticket, answer);
+    }
+}
+
+impl InFlight {
+    /// Whether Kafka fails where it would read this partition: below a limit of its own that is
+    /// negative, or, being the first, below one of the whole answer, of which the others get 0.
+    fn fails_to_read(&self, index: usize, high_watermark: Offset) -> bool {
+        let ask = &self.session.partitions[index].1;
+        let is_negative = ask.bytes_max < 0
+            || (self.has_negative_limit && self.targets[..index].iter().all(Option::is_none));
+        is_negative && ask.fetch_offset < high_watermark
     }
 }
 
@@ -462,6 +478,9 @@ impl Handler<ReadAnswered> for Session {
             return;
         }
         let fetched = match outcome {
+            Ok(Ok(read)) if fetch.fails_to_read(index, read.high_watermark) => {
+                PartitionFetched::failed(ErrorCode::UnknownServerError)
+            }
             Ok(Ok(read)) => PartitionFetched::Read {
                 records: read.records,
                 high_watermark: read.high_watermark,

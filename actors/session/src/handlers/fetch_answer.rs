@@ -87,13 +87,17 @@ pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchR
     let failed = |partition: &FetchPartition| {
         let (isolation, version) = (Isolation::ReadUncommitted, context.version);
         let failed = PartitionFetched::failed(code);
-        partition_data(
+        let data = partition_data(
             partition.partition,
             failed,
             isolation,
             version,
             &mut HashMap::new(),
-        )
+        );
+        PartitionData {
+            aborted_transactions: Some(Vec::new()),
+            ..data
+        }
     };
     let responses = request
         .topics
@@ -118,7 +122,7 @@ pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchR
 pub(super) fn answer(
     context: &RequestContext,
     image: &MetadataImage,
-    isolation: Isolation,
+    (isolation, is_follower): (Isolation, bool),
     session: FetchContext,
     fetched: Vec<PartitionFetched>,
     now: Instant,
@@ -135,13 +139,18 @@ pub(super) fn answer(
         Ok(outcome) => outcome,
         Err(refused) => return refusal(context, code_of(&refused)),
     };
+    let mut told: Vec<(FetchKey, PartitionFetched)> = keys
+        .into_iter()
+        .zip(fetched)
+        .zip(outcome.included)
+        .filter_map(|(told, is_included)| is_included.then_some(told))
+        .collect();
+    told.sort_by_key(|(_, fetched)| rank(fetched));
     let mut leaders = HashMap::new();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    // A topic is named again when another one lies between two of its partitions.
     let mut last: Option<FetchTopic> = None;
-    for ((key, fetched), included) in keys.into_iter().zip(fetched).zip(outcome.included) {
-        if !included {
-            continue;
-        }
+    for (key, fetched) in told {
         let data = partition_data(
             key.partition,
             fetched,
@@ -165,12 +174,30 @@ pub(super) fn answer(
             response.partitions.push(data);
         }
     }
+    // A replica knows the leaders' addresses from the metadata.
+    let node_endpoints = match is_follower {
+        true => Vec::new(),
+        false => endpoints(&leaders, image, &context.listener),
+    };
     context.reply(&FetchResponse {
         session_id: outcome.session_id,
         responses,
-        node_endpoints: endpoints(&leaders, image, &context.listener),
+        node_endpoints,
         ..FetchResponse::default()
     })
+}
+
+/// Kafka tells first of partitions that it knows, then of topic ids that it does not know, then of
+/// other unknown partitions.
+fn rank(fetched: &PartitionFetched) -> u8 {
+    match fetched {
+        PartitionFetched::Failed { code, .. } => match code {
+            ErrorCode::UnknownTopicId => 1,
+            ErrorCode::UnknownTopicOrPartition => 2,
+            _ => 0,
+        },
+        PartitionFetched::Read { .. } | PartitionFetched::StandsStill => 0,
+    }
 }
 
 fn seen(fetched: &PartitionFetched) -> FetchSeen {
@@ -266,9 +293,7 @@ fn partition_data(
 fn is_unknown(code: ErrorCode) -> bool {
     matches!(
         code,
-        ErrorCode::UnknownTopicOrPartition
-            | ErrorCode::UnknownTopicId
-            | ErrorCode::UnknownServerError
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
     )
 }
 

@@ -315,7 +315,8 @@ impl Session {
     ) {
         let index = waiting.outcomes[place].index;
         let outcome = record_refused(index, refused);
-        let is_plain = !refused.kind.answers_log_start() || waiting.context.version < 5;
+        let version = waiting.context.version;
+        let is_plain = version < 5 || !refused.kind.answers_log_start(version);
         if is_plain || port.stands_still() {
             waiting.close(place, outcome);
             return;

@@ -8,7 +8,7 @@ use kabuki_protocol::messages::produce::{
     BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
     TopicProduceResponse,
 };
-use kabuki_protocol::records::RecordRefused;
+use kabuki_protocol::records::{RecordRefused, RefusedKind};
 
 use super::produce::Waiting;
 use crate::refusals;
@@ -45,8 +45,9 @@ pub(super) fn record_refused(index: i32, refused: &RecordRefused) -> PartitionPr
             batch_index_error_message: Some(error.message.clone().into_owned()),
         })
         .collect();
+    let is_told = !record_errors.is_empty() || refused.kind == RefusedKind::Unmeasurable;
     PartitionProduceResponse {
-        error_message: (!record_errors.is_empty()).then(|| refused.message.clone()),
+        error_message: is_told.then(|| refused.message.clone()),
         record_errors,
         ..failed(index, refusals::record_refused(refused))
     }
