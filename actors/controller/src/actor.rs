@@ -12,6 +12,7 @@ use crate::image::MetadataImage;
 use crate::messages::{
     AllocateProducerId, AlterConfigs, AssignDirectories, CreatePartitions, CreateTopics,
     DeleteTopics, MarkPartitionOffline, MarkPartitionOnline, RaiseLeaderEpoch, RegisterBroker,
+    UpdateFeatures,
 };
 use crate::records::Records;
 use crate::refusal::NotCommitted;
@@ -353,6 +354,8 @@ decides! {
         metadata.create_partitions(&command.topics, command.validate_only);
     AlterConfigs: |metadata, command|
         metadata.alter_configs(&command.resources, command.validate_only);
+    UpdateFeatures: |metadata, command|
+        metadata.update_features(&command.updates, command.validate_only);
     AllocateProducerId: |metadata, command| {
         let Decision { answer, records } = metadata.allocate_producer_id();
         Decision { answer: Ok(answer), records }

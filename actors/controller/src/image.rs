@@ -11,6 +11,7 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, PartitionId, ProducerId, TopicId
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::features::Feature;
 use crate::sharded::ShardedMap;
 
 /// Where the newest image is seen; the value before the metadata log was read is the empty image,
@@ -39,6 +40,10 @@ pub struct MetadataImage {
     pub(crate) broker_configs: BTreeMap<NodeId, Arc<ConfigOverrides>>,
     pub(crate) default_broker_configs: Arc<ConfigOverrides>,
     pub(crate) next_producer_id: ProducerId,
+    /// Levels that were changed.
+    pub(crate) feature_levels: Arc<BTreeMap<String, i16>>,
+    pub(crate) quorum_leader: NodeId,
+    pub(crate) quorum_leader_epoch: LeaderEpoch,
 }
 
 impl MetadataImage {
@@ -56,6 +61,9 @@ impl MetadataImage {
             broker_configs: BTreeMap::new(),
             default_broker_configs: Arc::default(),
             next_producer_id: ProducerId(0),
+            feature_levels: Arc::default(),
+            quorum_leader: NodeId::NONE,
+            quorum_leader_epoch: LeaderEpoch(0),
         }
     }
 
@@ -160,6 +168,17 @@ impl MetadataImage {
     /// First producer id that no persisted block holds.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id
+    }
+
+    /// The level at which a feature runs; 0 for one that is switched off, or that nobody knows.
+    pub fn feature_level(&self, name: &str) -> i16 {
+        let initial = Feature::named(name).map_or(0, |feature| feature.initial);
+        self.feature_levels.get(name).copied().unwrap_or(initial)
+    }
+
+    /// The voter that leads the metadata log, and since which epoch. Every start of a node is an epoch.
+    pub fn quorum_leader(&self) -> (NodeId, LeaderEpoch) {
+        (self.quorum_leader, self.quorum_leader_epoch)
     }
 }
 

@@ -1,14 +1,14 @@
 //! The metadata of the cluster: proposed, logged, committed, published as an image.
 //!
 //! # Duty
-//! Decides every change of topics, partitions, leaders, configurations, brokers and producer ids, makes
-//! it durable, and shows everybody the result as one immutable image.
+//! Decides every change of topics, partitions, leaders, configurations, brokers, features and producer
+//! ids, makes it durable, and shows everybody the result as one immutable image.
 //!
 //! # Messages
 //! | message | kind | from |
 //! |---|---|---|
 //! | [`messages::CreateTopics`], [`messages::DeleteTopics`], [`messages::CreatePartitions`], [`messages::AlterConfigs`] | command | sessions |
-//! | [`messages::AllocateProducerId`] | command | sessions |
+//! | [`messages::AllocateProducerId`], [`messages::UpdateFeatures`] | command | sessions |
 //! | [`messages::RegisterBroker`] | command | the node, once per start |
 //! | [`messages::AssignDirectories`], [`messages::RaiseLeaderEpoch`], [`messages::MarkPartitionOffline`], [`messages::MarkPartitionOnline`] | command | the replica keeper |
 //!
@@ -23,7 +23,7 @@
 //! 1. Nothing is published or answered before it is durable.
 //! 2. A refused change is not there, now and after any restart.
 //! 3. Live changes and replay go through one function, so a replayed image equals the live one.
-//! 4. Leader epochs, partition epochs, producer ids and the image's offset never go back.
+//! 4. Leader epochs (of partitions and of the quorum), partition epochs, producer ids and the image's offset never go back.
 //! 5. A log that is damaged before its last write ends the node; it is never cut there.
 //!
 //! # Source
@@ -32,6 +32,7 @@
 
 pub mod broker_config;
 pub mod catalogue;
+pub mod features;
 pub mod image;
 pub mod messages;
 pub mod refusal;

@@ -6,7 +6,7 @@ use kabuki_runtime::{Lane, Message, ReplyPort, Undelivered};
 
 pub use crate::refusal::{
     AlterConfigsRefused, ChangeRefused, CreatePartitionsRefused, CreateTopicRefused,
-    DeleteTopicRefused, NotCommitted,
+    DeleteTopicRefused, NotCommitted, UpdateFeaturesRefused,
 };
 
 use crate::image::{DirectoryId, Endpoint};
@@ -178,6 +178,53 @@ impl ConfigAction {
     }
 }
 
+/// Raises or lowers the levels of features, all of them or none. A feature that comes twice takes the
+/// level that comes last.
+///
+/// Source: UpdateFeatures (rule A12), KIP-584.
+pub struct UpdateFeatures {
+    /// The features.
+    pub updates: Vec<FeatureUpdate>,
+    /// All checks, no change.
+    pub validate_only: bool,
+    /// Answered after the commit.
+    pub reply: ReplyPort<Result<(), UpdateFeaturesRefused>>,
+}
+
+/// The new level of one feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// Name as the client sent it.
+    pub feature: String,
+    /// The level.
+    pub level: i16,
+    /// Which way the client means to go; `None` for a code that Kafka does not have.
+    pub upgrade_type: Option<UpgradeType>,
+}
+
+/// Which way a level may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpgradeType {
+    /// Code 1: up.
+    Upgrade,
+    /// Code 2: down, as long as no metadata gets lost.
+    SafeDowngrade,
+    /// Code 3: down, whatever gets lost.
+    UnsafeDowngrade,
+}
+
+impl UpgradeType {
+    /// The type of a code in UpdateFeatures; `None` for codes Kafka does not have.
+    pub fn from_code(code: i8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Upgrade),
+            2 => Some(Self::SafeDowngrade),
+            3 => Some(Self::UnsafeDowngrade),
+            _ => None,
+        }
+    }
+}
+
 /// Hands out one producer id that was never given before, from a block of 1000 that is persisted first (V5).
 pub struct AllocateProducerId {
     /// Where the id goes.
@@ -284,6 +331,7 @@ answered_by_port! {
     DeleteTopics, Lane::Data;
     CreatePartitions, Lane::Data;
     AlterConfigs, Lane::Data;
+    UpdateFeatures, Lane::Data;
     AllocateProducerId, Lane::Data;
     RegisterBroker, Lane::Data;
     AssignDirectories, Lane::Data;

@@ -51,6 +51,13 @@ pub(crate) enum MetadataRecord {
     },
     /// 8: ids below `next` may be in use.
     ProducerIdsReserved { next: ProducerId },
+    /// 9: another level of a feature.
+    FeatureLevelChanged { name: String, level: i16 },
+    /// 10: the voter that leads the metadata log from here on.
+    QuorumLeaderChanged {
+        leader: NodeId,
+        leader_epoch: LeaderEpoch,
+    },
 }
 
 /// What a [`MetadataRecord::ConfigChanged`] belongs to.
@@ -185,6 +192,20 @@ mod tests {
                     next: ProducerId(1000),
                 },
                 "08d00f".to_owned(),
+            ),
+            (
+                MetadataRecord::FeatureLevelChanged {
+                    name: "f".into(),
+                    level: 1,
+                },
+                "09016602".to_owned(),
+            ),
+            (
+                MetadataRecord::QuorumLeaderChanged {
+                    leader: NodeId(1),
+                    leader_epoch: LeaderEpoch(3),
+                },
+                "0a0206".to_owned(),
             ),
         ];
         for (record, expected) in golden {

@@ -270,6 +270,60 @@ pub enum AlterConfigsRefused {
     NotCommitted(#[from] NotCommitted),
 }
 
+/// Why no feature got another level. Code 95, but for the last.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UpdateFeaturesRefused {
+    /// Neither up nor down.
+    #[error("{name} can not be changed by an upgrade type that nobody knows")]
+    UnknownUpgradeType {
+        /// The feature.
+        name: &'static str,
+    },
+    /// Not a feature of this version.
+    #[error("feature {name:?} is not supported")]
+    UnknownFeature {
+        /// The feature as sent.
+        name: String,
+    },
+    /// Not a level of the feature.
+    #[error("{name} can not be set to {level}: levels {min} to {max} are supported")]
+    UnsupportedLevel {
+        /// The feature.
+        name: &'static str,
+        /// The level as sent.
+        level: i16,
+        /// Lowest level, inclusive.
+        min: i16,
+        /// Highest level, inclusive.
+        max: i16,
+    },
+    /// Down by an upgrade, or up by a downgrade.
+    #[error(
+        "{name} is at level {current}, which an upgrade can not lower nor a downgrade raise to {level}"
+    )]
+    WrongDirection {
+        /// The feature.
+        name: &'static str,
+        /// The level as sent.
+        level: i16,
+        /// The level now.
+        current: i16,
+    },
+    /// The log would not be what the lower level promises.
+    #[error(
+        "metadata.version can not be lowered from {current} to {level}: the metadata log would stay as it is"
+    )]
+    MetadataDowngrade {
+        /// The level as sent.
+        level: i16,
+        /// The level now.
+        current: i16,
+    },
+    /// Retriable.
+    #[error(transparent)]
+    NotCommitted(#[from] NotCommitted),
+}
+
 /// Why a change that the node itself asked for was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChangeRefused {

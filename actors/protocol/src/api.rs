@@ -114,6 +114,10 @@ apis! {
     IncrementalAlterConfigs = 44: 0..=1, decode from 0, flexible since 1;
     /// Deletes offsets of a group.
     OffsetDelete = 47: 0..=0, decode from 0, flexible since i16::MAX;
+    /// Describes the quorum of the metadata log.
+    DescribeQuorum = 55: 0..=2, decode from 0, flexible since 0;
+    /// Raises or lowers the levels of features.
+    UpdateFeatures = 57: 0..=2, decode from 0, flexible since 0;
     /// Names the brokers or controllers of a cluster.
     DescribeCluster = 60: 0..=2, decode from 0, flexible since 0;
     /// Keeps a member in its group of the new protocol and tells it what to own.

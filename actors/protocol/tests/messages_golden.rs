@@ -181,6 +181,8 @@ fn the_table_names_exactly_the_versions_that_decode() {
         table_line::<messages::DeleteGroupsRequest>(),
         table_line::<messages::IncrementalAlterConfigsRequest>(),
         table_line::<messages::OffsetDeleteRequest>(),
+        table_line::<messages::DescribeQuorumRequest>(),
+        table_line::<messages::UpdateFeaturesRequest>(),
         table_line::<messages::DescribeClusterRequest>(),
         table_line::<messages::ConsumerGroupHeartbeatRequest>(),
         table_line::<messages::ConsumerGroupDescribeRequest>(),

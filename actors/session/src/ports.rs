@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kabuki_controller::messages::{
-    AllocateProducerId, AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics,
+    AllocateProducerId, AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics, UpdateFeatures,
 };
 use kabuki_partition::{
     AppendRecords, AwaitLeadership, FindEpochEnd, FindOffset, ReadRecords, TrimLog,
@@ -89,6 +89,7 @@ pub struct ControllerPort {
     pub(crate) create_partitions: Recipient<CreatePartitions>,
     pub(crate) alter_configs: Recipient<AlterConfigs>,
     pub(crate) allocate_producer_id: Recipient<AllocateProducerId>,
+    pub(crate) update_features: Recipient<UpdateFeatures>,
 }
 
 impl ControllerPort {
@@ -100,7 +101,8 @@ impl ControllerPort {
             + Handler<DeleteTopics>
             + Handler<CreatePartitions>
             + Handler<AlterConfigs>
-            + Handler<AllocateProducerId>,
+            + Handler<AllocateProducerId>
+            + Handler<UpdateFeatures>,
     {
         Self {
             create_topics: address.recipient(),
@@ -108,6 +110,7 @@ impl ControllerPort {
             create_partitions: address.recipient(),
             alter_configs: address.recipient(),
             allocate_producer_id: address.recipient(),
+            update_features: address.recipient(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use kabuki_controller::messages::{
     AlterConfigsRefused, CreatePartitionsRefused, CreateTopicRefused, DeleteTopicRefused,
-    NotCommitted,
+    NotCommitted, UpdateFeaturesRefused,
 };
 use kabuki_partition::{AppendRefused, FindRefused, NotServed, ReadRefused, TrimRefused};
 use kabuki_protocol::error::ErrorCode;
@@ -250,6 +250,15 @@ impl From<&AlterConfigsRefused> for ErrorCodeOf {
             Refused::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
             Refused::InvalidConfig(_) => ErrorCode::InvalidConfig,
             Refused::NotCommitted(cause) => code_of(cause),
+        })
+    }
+}
+
+impl From<&UpdateFeaturesRefused> for ErrorCodeOf {
+    fn from(refused: &UpdateFeaturesRefused) -> Self {
+        Self(match refused {
+            UpdateFeaturesRefused::NotCommitted(cause) => code_of(cause),
+            _ => ErrorCode::InvalidUpdateVersion,
         })
     }
 }

@@ -18,8 +18,8 @@ pub struct Rules {
     texts: BTreeSet<String>,
     /// Times of a clock: null values (-1) stay, those that the client has set are told as such.
     times: BTreeSet<String>,
-    /// Numbers that a broker chooses, and the lowest that it can choose: those below stay, those that
-    /// were captured are named.
+    /// Numbers that a broker chooses (a field of all APIs, or `Api.field`), and the lowest that it can
+    /// choose: those below stay, those that were captured are named.
     numbers: BTreeMap<String, i64>,
     /// Texts that a broker chooses: null, empty and captured ones stay.
     names: BTreeSet<String>,
@@ -148,7 +148,10 @@ impl Walk<'_> {
         if number > 0 && self.rules.times.contains(field) {
             return json!(self.variables.name_time(number));
         }
-        let lowest = self.rules.numbers.get(field);
+        let numbers = &self.rules.numbers;
+        let lowest = numbers
+            .get(field)
+            .or_else(|| numbers.get(&format!("{}.{field}", self.api)));
         if lowest.is_some_and(|lowest| number >= *lowest) {
             let name = self.variables.name_number(number);
             return json!(name.unwrap_or_else(|| "some".to_owned()));

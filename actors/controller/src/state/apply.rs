@@ -87,6 +87,22 @@ fn apply_to(image: &mut MetadataImage, record: &MetadataRecord) -> Result<(), St
             image.next_producer_id = *next;
             Ok(())
         }
+        MetadataRecord::FeatureLevelChanged { name, level } => {
+            Arc::make_mut(&mut image.feature_levels).insert(name.clone(), *level);
+            Ok(())
+        }
+        MetadataRecord::QuorumLeaderChanged {
+            leader,
+            leader_epoch,
+        } => {
+            let current = image.quorum_leader_epoch;
+            ensure(current < *leader_epoch, || {
+                format!("epoch {leader_epoch} of the quorum is not above {current}")
+            })?;
+            image.quorum_leader = *leader;
+            image.quorum_leader_epoch = *leader_epoch;
+            Ok(())
+        }
     }
 }
 

@@ -35,6 +35,12 @@ impl Metadata {
             records.push(MetadataRecord::BrokerRegistered(broker));
         }
         if !is_repeated {
+            // The only voter is the node that it runs in, and only that one registers here.
+            let (_, epoch) = self.image.quorum_leader();
+            records.push(MetadataRecord::QuorumLeaderChanged {
+                leader: command.node,
+                leader_epoch: LeaderEpoch(epoch.get() + 1),
+            });
             self.record_return(command.node, &command.directories, &mut records);
         }
         let image_offset = self.image.offset() + records.len() as i64;

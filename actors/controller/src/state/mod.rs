@@ -5,6 +5,7 @@
 mod apply;
 mod brokers;
 mod configs;
+mod features;
 mod partitions;
 mod placement;
 mod snapshot;

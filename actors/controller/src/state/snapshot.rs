@@ -1,5 +1,7 @@
 //! The records that lead from an empty image to a given one: the content of a snapshot.
 
+use kabuki_protocol::ids::NodeId;
+
 use crate::image::{ConfigOverrides, MetadataImage};
 use crate::records::{MetadataRecord, RecordResource, Records};
 
@@ -35,6 +37,17 @@ pub(crate) fn snapshot_records(image: &MetadataImage) -> Records {
     records.push(MetadataRecord::ProducerIdsReserved {
         next: image.next_producer_id,
     });
+    for (name, level) in &*image.feature_levels {
+        let (name, level) = (name.clone(), *level);
+        records.push(MetadataRecord::FeatureLevelChanged { name, level });
+    }
+    let (leader, leader_epoch) = image.quorum_leader();
+    if leader != NodeId::NONE {
+        records.push(MetadataRecord::QuorumLeaderChanged {
+            leader,
+            leader_epoch,
+        });
+    }
     records
 }
 

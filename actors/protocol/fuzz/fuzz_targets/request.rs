@@ -40,6 +40,8 @@ fuzz_target!(|frame: &[u8]| {
         Some(ApiKey::IncrementalAlterConfigs) => {
             exchange::<IncrementalAlterConfigsRequest>(body, version)
         }
+        Some(ApiKey::DescribeQuorum) => exchange::<DescribeQuorumRequest>(body, version),
+        Some(ApiKey::UpdateFeatures) => exchange::<UpdateFeaturesRequest>(body, version),
         Some(ApiKey::DescribeCluster) => exchange::<DescribeClusterRequest>(body, version),
         Some(ApiKey::OffsetCommit) => exchange::<OffsetCommitRequest>(body, version),
         Some(ApiKey::OffsetFetch) => exchange::<OffsetFetchRequest>(body, version),

@@ -132,6 +132,12 @@ impl Decoder {
         self.read_array().map(i16::from_be_bytes)
     }
 
+    /// Two bytes, unsigned.
+    #[inline]
+    pub fn read_u16(&mut self) -> Result<u16, DecodeError> {
+        self.read_array().map(u16::from_be_bytes)
+    }
+
     /// Four bytes, signed.
     #[inline]
     pub fn read_i32(&mut self) -> Result<i32, DecodeError> {

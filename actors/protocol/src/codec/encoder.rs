@@ -80,6 +80,12 @@ impl Encoder {
         self.put_slice(&value.to_be_bytes());
     }
 
+    /// Two bytes, big-endian.
+    #[inline]
+    pub fn put_u16(&mut self, value: u16) {
+        self.put_slice(&value.to_be_bytes());
+    }
+
     /// Four bytes, big-endian.
     #[inline]
     pub fn put_i32(&mut self, value: i32) {

@@ -31,6 +31,7 @@ macro_rules! integer_field {
 integer_field! {
     i8: 1 read_i8 put_i8,
     i16: 2 read_i16 put_i16,
+    u16: 2 read_u16 put_u16,
     i32: 4 read_i32 put_i32,
     i64: 8 read_i64 put_i64,
 }

@@ -294,6 +294,10 @@ impl Generator<'_> {
                 self.put(&(bits as i16).to_be_bytes());
                 (bits as i16).to_string()
             }
+            "uint16" => {
+                self.put(&(bits as u16).to_be_bytes());
+                (bits as u16).to_string()
+            }
             "int32" => {
                 self.put(&(bits as i32).to_be_bytes());
                 (bits as i32).to_string()

@@ -25,6 +25,8 @@ macro_rules! for_each_message {
             DescribeConfigsRequest DescribeConfigsResponse
             CreatePartitionsRequest CreatePartitionsResponse
             IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
+            DescribeQuorumRequest DescribeQuorumResponse
+            UpdateFeaturesRequest UpdateFeaturesResponse
             DescribeClusterRequest DescribeClusterResponse
             OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
             JoinGroupRequest JoinGroupResponse HeartbeatRequest HeartbeatResponse

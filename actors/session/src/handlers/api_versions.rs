@@ -10,6 +10,7 @@
 //! would put Java on transactions of the second kind, is absent (V15).
 //! Source: rules F4, F5, F12, V15; 1.3.
 
+use kabuki_controller::features::FEATURES;
 use kabuki_protocol::api::APIS;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::api_versions::{
@@ -18,10 +19,6 @@ use kabuki_protocol::messages::api_versions::{
 
 use super::Started;
 use crate::request::RequestContext;
-
-/// Features with the levels that Kafka 4.3 supports; the highest is the one in force.
-/// Level 1 of `group.version` is the new protocol of consumer groups.
-const FEATURES: [(&str, i16, i16); 2] = [("group.version", 0, 1), ("metadata.version", 7, 30)];
 
 pub(super) fn answer(request: &ApiVersionsRequest, context: &RequestContext) -> Started {
     let is_named = |text: &str| is_software_text(text);
@@ -45,22 +42,29 @@ pub(super) fn answer(request: &ApiVersionsRequest, context: &RequestContext) -> 
     let shows_all = context.version >= 4;
     let supported = FEATURES
         .iter()
-        .filter(|(_, min, _)| shows_all || *min > 0)
-        .map(|(name, min, max)| SupportedFeatureKey {
-            name: (*name).to_owned(),
-            min_version: *min,
-            max_version: *max,
+        .filter(|feature| shows_all || feature.min > 0)
+        .map(|feature| SupportedFeatureKey {
+            name: feature.name.to_owned(),
+            min_version: feature.min,
+            max_version: feature.max,
         });
-    let finalized = FEATURES.iter().map(|(name, _, max)| FinalizedFeatureKey {
-        name: (*name).to_owned(),
-        max_version_level: *max,
-        min_version_level: *max,
-    });
+    let image = context.services.image();
+    let levels = FEATURES
+        .iter()
+        .map(|feature| (feature.name, image.feature_level(feature.name)));
+    let finalized =
+        levels
+            .filter(|(_, level)| *level > 0)
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: name.to_owned(),
+                max_version_level: level,
+                min_version_level: level,
+            });
     Started::Answered(context.reply(&ApiVersionsResponse {
         api_keys,
         supported_features: supported.collect(),
         // Below 0 clients take the list for unknown.
-        finalized_features_epoch: context.services.image().offset().max(0),
+        finalized_features_epoch: image.offset().max(0),
         finalized_features: finalized.collect(),
         ..ApiVersionsResponse::default()
     }))

@@ -11,6 +11,7 @@ mod delete_topics;
 mod describe_actors;
 mod describe_cluster;
 mod describe_configs;
+mod describe_quorum;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod find_coordinator;
@@ -26,6 +27,7 @@ mod produce_answer;
 pub(crate) mod produce_costly;
 mod read_supervision_log;
 mod standstill;
+mod update_features;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -156,6 +158,7 @@ fn bound_partitions(api: ApiKey, received: &mut Received, context: &RequestConte
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
             | ApiKey::OffsetDelete
+            | ApiKey::DescribeQuorum
     );
     if names_partitions && received.body.left_bytes() > BYTES_UNBOUNDED {
         let known = context.services.image().partition_count();
@@ -218,6 +221,10 @@ fn start_kafka(
             received.decode()?,
             owned(),
         )),
+        ApiKey::DescribeQuorum => describe_quorum::answer(&received.decode()?, context),
+        ApiKey::UpdateFeatures => {
+            Started::job(update_features::answer(received.decode()?, owned()))
+        }
         ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
         ApiKey::DeleteGroups => {
             Started::job(groups::delete_groups::answer(received.decode()?, owned()))

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, TopicId, TopicName};
 
 use super::{Bench, new_topic};
+use crate::features::GROUP_VERSION;
 use crate::image::{DirectoryId, MetadataImage};
 use crate::messages::{
-    ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource, PartitionRef, TopicRef,
+    ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource, FeatureUpdate, PartitionRef,
+    TopicRef, UpgradeType,
 };
 use crate::records::MetadataRecord;
 use crate::state::{apply, snapshot_records};
@@ -55,6 +57,13 @@ fn busy() -> Bench {
     bench.take(decision).unwrap();
     let decision = bench.metadata.allocate_producer_id();
     bench.take(decision);
+    let lowered = FeatureUpdate {
+        feature: GROUP_VERSION.to_owned(),
+        level: 0,
+        upgrade_type: Some(UpgradeType::SafeDowngrade),
+    };
+    let decision = bench.metadata.update_features(&[lowered], false);
+    bench.take(decision).unwrap();
     bench
 }
 
@@ -64,12 +73,14 @@ fn shown(image: &MetadataImage) -> String {
         .map(|name| format!("{:?}", image.folded_names.get(name)))
         .to_vec();
     format!(
-        "{:#?} {:#?} {:#?} {:#?} {:?} {folded:?}",
+        "{:#?} {:#?} {:#?} {:#?} {:?} {:?} {:?} {folded:?}",
         image.brokers,
         image.topics_by_name(),
         image.broker_configs,
         image.default_broker_configs,
         image.next_producer_id,
+        image.feature_levels,
+        image.quorum_leader(),
     )
 }
 
@@ -156,6 +167,10 @@ fn records_that_do_not_fit_are_refused() {
         },
         MetadataRecord::ProducerIdsReserved {
             next: kabuki_protocol::ids::ProducerId(-5),
+        },
+        MetadataRecord::QuorumLeaderChanged {
+            leader: NodeId(1),
+            leader_epoch: LeaderEpoch(1),
         },
     ];
     for record in bad {

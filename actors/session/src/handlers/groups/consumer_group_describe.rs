@@ -5,6 +5,7 @@
 //! |---|---|
 //! | 1 | which protocol a member speaks |
 //!
+//! Where the new protocol is off, every group is answered with 35.
 //! A classic group is answered with 69, upon which clients ask with DescribeGroups.
 //! Source: rule K7; KIP-848, KIP-1099.
 
@@ -20,6 +21,7 @@ use kabuki_protocol::messages::consumer_group_describe::{
     MEMBER_TYPE_CLASSIC, MEMBER_TYPE_CONSUMER, Member, TopicPartitions,
 };
 
+use super::consumer_group_heartbeat::is_enabled;
 use super::{GROUP_OPERATIONS, NotAnswered, ask, for_each, foreign, once_each};
 use crate::group_refusals::Asked;
 use crate::request::{Answer, RequestContext};
@@ -50,6 +52,9 @@ async fn describe(group_id: String, operations: i32, context: &RequestContext) -
         authorized_operations: OPERATIONS_NOT_ASKED,
         ..DescribedGroup::default()
     };
+    if !is_enabled(context) {
+        return failed(ErrorCode::UnsupportedVersion, None, group_id);
+    }
     if group_id.is_empty() {
         return failed(ErrorCode::InvalidGroupId, None, group_id);
     }

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | 1 | regular expressions; the client names itself, so a first request without a member id is refused |
 //!
-//! Answered with 35 where `group.coordinator.rebalance.protocols` does not name `consumer`.
+//! Answered with 35 where `group.coordinator.rebalance.protocols` does not name `consumer`, or
+//! `group.version` is at level 0.
 //! Source: rules K1 to K6, K12, V17; KIP-848, KIP-1082.
 
 use std::sync::Arc;
 
+use kabuki_controller::features::GROUP_VERSION;
 use kabuki_group::messages::{Answer as GroupAnswer, ConsumerHeartbeat, HeartbeatAnswer, Request};
 use kabuki_group::names::{GroupId, InstanceId, MemberId};
 use kabuki_protocol::error::ErrorCode;
@@ -30,9 +32,9 @@ pub(in crate::handlers) async fn answer(
 ) -> Answer {
     let response = match beat(request, &context).await {
         Ok(answer) => accepted(answer),
-        Err((code, message)) => ConsumerGroupHeartbeatResponse {
+        Err((code, error_message)) => ConsumerGroupHeartbeatResponse {
             error_code: code.code(),
-            error_message: Some(message),
+            error_message,
             ..ConsumerGroupHeartbeatResponse::default()
         },
     };
@@ -42,12 +44,11 @@ pub(in crate::handlers) async fn answer(
 async fn beat(
     request: ConsumerGroupHeartbeatRequest,
     context: &RequestContext,
-) -> Result<HeartbeatAnswer, (ErrorCode, String)> {
+) -> Result<HeartbeatAnswer, (ErrorCode, Option<String>)> {
     if !is_enabled(context) {
-        let code = ErrorCode::UnsupportedVersion;
-        return Err((code, code.message().to_owned()));
+        return Err((ErrorCode::UnsupportedVersion, None));
     }
-    let invalid = |cause: &str| Err((ErrorCode::InvalidRequest, cause.to_owned()));
+    let invalid = |cause: &str| Err((ErrorCode::InvalidRequest, Some(cause.to_owned())));
     if request.group_id.trim().is_empty() {
         return invalid("GroupId can't be empty.");
     }
@@ -68,10 +69,14 @@ async fn beat(
         Err(error) => error,
     };
     let asked = Asked::ConsumerHeartbeat;
-    Err((error.code(asked), error.message(asked)))
+    Err((error.code(asked), Some(error.message(asked))))
 }
 
-fn is_enabled(context: &RequestContext) -> bool {
+/// Whether this cluster and this node speak the new protocol.
+pub(super) fn is_enabled(context: &RequestContext) -> bool {
+    if context.services.image().feature_level(GROUP_VERSION) < 1 {
+        return false;
+    }
     let protocols = context
         .services
         .config
