@@ -11,6 +11,7 @@ import time
 import traceback
 
 import broker
+from broker_tools import BROKER_SCENARIOS
 from clients import all_clients, steward
 from clients.client import Unsupported
 from files import check_files
@@ -22,7 +23,7 @@ from scenarios import Bench
 
 # Clients run side by side: most of a command-line client's time is its start-up.
 CLIENTS_AT_ONCE = 3
-SCENARIOS = {**RECORD_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS}
+SCENARIOS = {**RECORD_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS, **BROKER_SCENARIOS}
 PASSED, FAILED, EMPTY = "ok", "FAIL", "-"
 FILES_ROW = "files on disk"
 
