@@ -277,10 +277,14 @@ impl Session {
             && self.waiting_sends == 0
             && self.produce.costly.is_empty()
             && socket.unsent_bytes() < unsent_bytes_max
-            && self
-                .pipeline
-                .startable()
-                .is_none_or(|incoming| self.share.may_start(incoming.growth_bytes(), waker))
+            && self.pipeline.startable().is_none_or(|incoming| {
+                // Next to others only what fits: many that are small for themselves may not be together.
+                let growth_bytes = incoming.growth_bytes();
+                match self.pipeline.is_any_running() {
+                    true => self.share.has_free(growth_bytes),
+                    false => self.share.may_start(growth_bytes, waker),
+                }
+            })
     }
 
     fn start(
@@ -308,7 +312,7 @@ impl Session {
         match handlers::start(received, &context) {
             Ok(Started::Answered(answer)) => {
                 self.pipeline.answer(ticket, answer);
-                self.share.request_answered();
+                self.end_turn();
             }
             Ok(Started::Job(job)) => {
                 self.pipeline.add_bytes(ticket, growth_bytes);
@@ -329,8 +333,16 @@ impl Session {
             Err(refused) => {
                 let (sort, cause) = (refused.sort(), refused.to_string());
                 self.pipeline.answer(ticket, Answer::Close { sort, cause });
-                self.share.request_answered();
+                self.end_turn();
             }
+        }
+    }
+
+    /// A request is answered: one that is over the memory budget may start elsewhere, unless it is another
+    /// one of this connection that is.
+    fn end_turn(&self) {
+        if !self.pipeline.is_any_running() {
+            self.share.request_answered();
         }
     }
 
@@ -481,7 +493,7 @@ impl Handler<JobAnswered> for Session {
     fn handle(&mut self, message: JobAnswered, _cx: &mut Context<Self>) {
         self.is_parked = false;
         self.pipeline.answer(message.ticket, message.answer);
-        self.share.request_answered();
+        self.end_turn();
     }
 }
 

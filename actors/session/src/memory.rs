@@ -145,6 +145,12 @@ impl MemoryShare {
         bytes <= self.budget.free_bytes()
     }
 
+    /// Whether `bytes` more are free for everybody. Who is told that they are not asks again when its own
+    /// requests are answered.
+    pub(crate) fn has_free(&self, bytes: usize) -> bool {
+        bytes <= self.budget.free_bytes()
+    }
+
     /// The frame is complete: another connection may overdraw now.
     pub(crate) fn frame_complete(&self) {
         self.end_turn(&self.budget.overdrawn_by);

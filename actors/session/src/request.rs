@@ -1,12 +1,14 @@
 //! One request as it came from a connection, what its handler is told, and what it answers with.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kabuki_protocol::api::ApiKey;
-use kabuki_protocol::codec::{DecodeError, Decoder, EncodedFrame, Message};
+use kabuki_protocol::codec::{DecodeError, Decoder, EncodedFrame, Field, Message};
 use kabuki_protocol::header::{Request, RequestHeader, Response, encode_response};
+use kabuki_protocol::messages::offset_commit::OffsetCommitRequest;
 
 use crate::services::SessionServices;
 use crate::state::closings::CloseSort;
@@ -73,10 +75,14 @@ impl Incoming {
 
     /// Whether it may run next to others of its connection.
     pub(crate) fn overlap(&self) -> Overlap {
-        match self {
-            Self::Request(received) if received.header.api() == Some(ApiKey::Produce) => {
-                Overlap::Produce
-            }
+        let Self::Request(received) = self else {
+            return Overlap::Alone;
+        };
+        match received.header.api() {
+            Some(ApiKey::Produce) => Overlap::Produce,
+            Some(ApiKey::OffsetCommit) => received
+                .committing_group()
+                .map_or(Overlap::Alone, |group| Overlap::Commit { group }),
             _ => Overlap::Alone,
         }
     }
@@ -86,6 +92,16 @@ impl Received {
     /// Reads the body. Bytes left over behind it are ignored, as Kafka does (F6).
     pub(crate) fn decode<R: Request>(mut self) -> Result<R, DecodeError> {
         R::decode(&mut self.body, self.header.api_version)
+    }
+
+    /// Stands for the group of an OffsetCommit, whose id is the first field in every version; `None` for
+    /// a body that cannot be read.
+    fn committing_group(&self) -> Option<u64> {
+        let form = OffsetCommitRequest::form(self.header.api_version);
+        let group = String::read(&mut self.body.clone(), form).ok()?;
+        let mut hasher = DefaultHasher::new();
+        group.hash(&mut hasher);
+        Some(hasher.finish())
     }
 }
 

@@ -11,6 +11,12 @@ pub(crate) type Ticket = u64;
 pub(crate) enum Overlap {
     /// May start while earlier requests of the same sort are unanswered: Produce.
     Produce,
+    /// May start while OffsetCommits of other groups are unanswered. Two of one group never run at the
+    /// same time: one that is asked again, because its group was being rebuilt, would overtake the other.
+    Commit {
+        /// Stands for the group; two groups with one number wait for each other.
+        group: u64,
+    },
     /// Starts when everything before it is answered, and nothing starts before it is answered.
     /// So nothing overtakes a parked Fetch (V16) and a read sees the writes before it.
     Alone,
@@ -48,6 +54,8 @@ pub(crate) struct Pipeline<R, A> {
     start_next: usize,
     bytes: usize,
     running_produce: usize,
+    /// Groups of the commits that run.
+    running_commits: Vec<u64>,
     running_alone: bool,
     limits: PipelineLimits,
 }
@@ -60,6 +68,7 @@ impl<R, A> Pipeline<R, A> {
             start_next: 0,
             bytes: 0,
             running_produce: 0,
+            running_commits: Vec::new(),
             running_alone: false,
             limits,
         }
@@ -109,13 +118,22 @@ impl<R, A> Pipeline<R, A> {
     pub(crate) fn startable(&self) -> Option<&R> {
         let slot = self.slots.get(self.start_next)?;
         let is_free = match slot.overlap {
-            Overlap::Produce => !self.running_alone,
-            Overlap::Alone => !self.running_alone && self.running_produce == 0,
+            Overlap::Produce => !self.running_alone && self.running_commits.is_empty(),
+            Overlap::Commit { group } => {
+                let is_next = !self.running_alone && self.running_produce == 0;
+                is_next && !self.running_commits.contains(&group)
+            }
+            Overlap::Alone => !self.is_any_running(),
         };
         match &slot.step {
             Step::Queued(request) if is_free => Some(request),
             _ => None,
         }
+    }
+
+    /// Whether a request has started and lacks its answer.
+    pub(crate) fn is_any_running(&self) -> bool {
+        self.running_alone || self.running_produce > 0 || !self.running_commits.is_empty()
     }
 
     /// Charges a running request with more bytes until it is answered.
@@ -134,6 +152,7 @@ impl<R, A> Pipeline<R, A> {
         };
         match slot.overlap {
             Overlap::Produce => self.running_produce += 1,
+            Overlap::Commit { group } => self.running_commits.push(group),
             Overlap::Alone => self.running_alone = true,
         }
         let ticket = self.first + self.start_next as u64;
@@ -160,6 +179,7 @@ impl<R, A> Pipeline<R, A> {
         self.bytes -= std::mem::take(&mut slot.bytes);
         match slot.overlap {
             Overlap::Produce => self.running_produce -= 1,
+            Overlap::Commit { group } => self.running_commits.retain(|other| *other != group),
             Overlap::Alone => self.running_alone = false,
         }
     }
@@ -191,10 +211,12 @@ mod tests {
     fn pipeline(requests: &str) -> Pipeline<char, char> {
         let mut pipeline = Pipeline::new(LIMITS);
         for request in requests.chars() {
-            let overlap = if request == 'P' {
-                Overlap::Produce
-            } else {
-                Overlap::Alone
+            let overlap = match request {
+                'P' => Overlap::Produce,
+                'a'..='z' => Overlap::Commit {
+                    group: u64::from(request),
+                },
+                _ => Overlap::Alone,
             };
             pipeline.push(request, overlap, 1);
         }
@@ -220,6 +242,12 @@ mod tests {
             ("FF",    &[0],       &[(&[0], &[1])]),
             ("MPFMP", &[0],       &[(&[0], &[1]), (&[1], &[2]), (&[2], &[3]), (&[3], &[4])]),
             ("PMP",   &[0],       &[(&[0], &[1]), (&[1], &[2])]),
+            // Commits, one letter a group: a second one of a group holds up all behind it.
+            ("abc",   &[0, 1, 2], &[]),
+            ("abac",  &[0, 1],    &[(&[1], &[]), (&[0], &[2, 3])]),
+            ("aaa",   &[0],       &[(&[0], &[1]), (&[1], &[2])]),
+            ("abFc",  &[0, 1],    &[(&[1], &[]), (&[0], &[2]), (&[2], &[3])]),
+            ("aPb",   &[0],       &[(&[0], &[1]), (&[1], &[2])]),
         ];
         for (requests, at_once, rounds) in table {
             let mut pipeline = pipeline(requests);

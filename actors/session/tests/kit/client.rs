@@ -25,6 +25,8 @@ impl Client {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .await
             .expect("listening");
+        // Or the second of two requests waits for an acknowledgement, for longer than virtual time does.
+        stream.set_nodelay(true).expect("an open socket");
         Self {
             stream,
             next_correlation: 0,
