@@ -6,7 +6,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kabuki_client::{Admin, Client, GroupConsumer, GroupOptions, OffsetSpec, StartAt};
+use kabuki_client::{
+    Admin, AssignmentChange, Client, ConsumedRecord, GroupConsumer, GroupOptions, LossCause,
+    OffsetSpec, StartAt,
+};
 use kabuki_protocol::ids::Offset;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,9 +51,7 @@ pub(super) async fn run(args: &ConsumeArgs, client: Client, group: &str) -> Resu
         progress: RecordProgress::start("reading", args.max_messages, true),
         is_ending: end_by_signal()?,
     };
-    // Blocks, so that a large answer is not written record by record.
-    let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    let read = reading.read(&mut out).await;
+    let read = reading.read().await;
     reading.progress.finish();
     // Even after an error: what was written is committed, and the others need not wait for a timeout.
     let left = reading.consumer.leave().await;
@@ -68,38 +69,56 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn read(&mut self, out: &mut impl Write) -> Result<(), CliError> {
+    async fn read(&mut self) -> Result<(), CliError> {
         while !self.is_done() {
             let records = self.consumer.poll(POLL_WAIT).await?;
+            self.tell_of_loss();
             let count_max = self.records_left.map_or(usize::MAX, |left| {
                 usize::try_from(left).unwrap_or(usize::MAX)
             });
-            let (mut count, mut bytes) = (0, 0);
-            for record in records.iter().take(count_max) {
-                if let Err(error) = self.args.write(record, out) {
-                    // This one, and those behind it, were not written.
-                    let (topic, partition) = (&record.topic, record.partition);
-                    self.consumer.seek(topic, partition, record.offset);
-                    return Err(CliError::output(error));
-                }
-                count += 1;
-                bytes += record.value.as_ref().map_or(0, |value| value.len() as u64);
+            let (to_write, others) = records.split_at(count_max.min(records.len()));
+            if let Some(unwritten) = others.first() {
+                self.back_to(unwritten);
             }
-            if let Some(unwritten) = records.get(count_max) {
-                let (topic, partition) = (&unwritten.topic, unwritten.partition);
-                self.consumer.seek(topic, partition, unwritten.offset);
+            let mut text = Vec::new();
+            for record in to_write {
+                let written = self.args.write(record, &mut text);
+                written.expect("memory takes every byte");
             }
+            if let (Err(error), Some(first)) = (write_out(text).await, to_write.first()) {
+                // Nobody knows which of them were written.
+                self.back_to(first);
+                return Err(CliError::output(error));
+            }
+            let count = to_write.len() as u64;
             if let Some(left) = &mut self.records_left {
                 *left -= count;
             }
+            let values = to_write.iter().filter_map(|record| record.value.as_ref());
+            let bytes = values.map(|value| value.len() as u64).sum();
             self.progress.add(count, bytes);
-            if let (Err(error), Some(first)) = (out.flush(), records.first()) {
-                let (topic, partition) = (&first.topic, first.partition);
-                self.consumer.seek(topic, partition, first.offset);
-                return Err(CliError::output(error));
-            }
         }
         Ok(())
+    }
+
+    fn back_to(&mut self, record: &ConsumedRecord) {
+        let (topic, partition) = (&record.topic, record.partition);
+        self.consumer.seek(topic, partition, record.offset);
+    }
+
+    fn tell_of_loss(&self) {
+        for change in self.consumer.changes() {
+            if let AssignmentChange::Lost { partitions, cause } = change {
+                let count = partitions.len();
+                let why = match cause {
+                    LossCause::Fenced => "the group has given this member up",
+                    LossCause::PollOverdue => "the output has not moved for too long",
+                };
+                eprintln!(
+                    "kabuki: {why}: {count} partitions went to others, which may write again what was written here"
+                );
+            }
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -115,6 +134,18 @@ impl Reading<'_> {
         });
         all_read || self.records_left == Some(0) || self.is_ending.load(Ordering::Relaxed)
     }
+}
+
+/// Writes on another thread: standard output may stand still, and heartbeats must not.
+async fn write_out(text: Vec<u8>) -> io::Result<()> {
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut out = io::stdout();
+        out.write_all(&text)?;
+        out.flush()
+    });
+    writing
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Becomes true when the command is asked to end: it commits and leaves its group first.

@@ -45,7 +45,7 @@ pub use cluster::{Broker, Client, ClientOptions, Partition, Topic};
 pub use connection::{Connection, ConnectionOptions};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, PartitionPosition, StartAt};
 pub use error::ClientError;
-pub use group::{GroupConsumer, GroupOptions};
+pub use group::{AssignmentChange, GroupConsumer, GroupOptions, LossCause};
 pub use producer::{
     Acks, Delivery, NewRecord, Producer, ProducerOptions, RecordDelivered, partition_for_key,
 };

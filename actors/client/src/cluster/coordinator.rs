@@ -64,11 +64,14 @@ impl Client {
     }
 
     /// Asks the coordinator of a group, again while it is away, moves or loads.
-    pub(crate) async fn at_coordinator<T>(
+    pub(crate) async fn at_coordinator<T, F>(
         &self,
         group: &str,
-        ask: impl AsyncFn(Connection) -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
+        ask: impl Fn(Connection) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let mut backoff = self.backoff();
         loop {
             let answered = match self.connection_to_coordinator(group).await {
