@@ -102,7 +102,7 @@ impl EpochCache {
         log_end: Offset,
     ) -> Option<(LeaderEpoch, Offset)> {
         let latest = self.latest()?;
-        if asked.is_none() || asked > latest.epoch {
+        if asked == LeaderEpoch::NONE || asked > latest.epoch {
             return None;
         }
         if asked == latest.epoch {

@@ -51,6 +51,7 @@ fn lookups_follow_the_table() {
     // asked, answered epoch and end offset
     for (asked, answer) in [
         (-1, None),
+        (-2, Some((-2, 5))),
         (0, Some((0, 5))),
         (1, Some((1, 10))),
         (2, Some((1, 10))),

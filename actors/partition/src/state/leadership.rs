@@ -97,7 +97,7 @@ impl Leadership {
         std::mem::replace(&mut self.is_leading, false)
     }
 
-    /// Checks that this replica leads, and the epoch that a request names (rule E8).
+    /// Checks that this replica leads, and the epoch that a request names (rule E8); only -1 names none.
     pub(crate) fn check(&self, sent: LeaderEpoch) -> Result<(), NotServed> {
         let current = self.epoch;
         if !self.is_leading {
@@ -105,7 +105,7 @@ impl Leadership {
                 leader_epoch: current,
             });
         }
-        if sent.is_none() || sent == current {
+        if sent == LeaderEpoch::NONE || sent == current {
             return Ok(());
         }
         if sent < current {
@@ -140,6 +140,11 @@ mod tests {
         );
         assert_eq!(leadership.check(LeaderEpoch(4)), Ok(()));
         assert_eq!(leadership.check(LeaderEpoch::NONE), Ok(()));
+        let sent = LeaderEpoch(-2);
+        assert_eq!(
+            leadership.check(sent),
+            Err(NotServed::FencedLeaderEpoch { sent, current })
+        );
     }
 
     #[test]

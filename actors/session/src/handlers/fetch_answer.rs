@@ -69,7 +69,8 @@ fn fetch_ask(partition: &FetchPartition) -> FetchAsk {
     FetchAsk {
         fetch_offset: Offset(partition.fetch_offset),
         bytes_max: partition.partition_max_bytes,
-        current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+        // Here alone any negative epoch stands for none.
+        current_leader_epoch: LeaderEpoch(partition.current_leader_epoch.max(-1)),
         last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
     }
 }
