@@ -69,6 +69,11 @@ impl Metadata {
             let wanted = partition_count;
             return Err(CreatePartitionsRefused::NotAnIncrease { current, wanted });
         }
+        let added = (partition_count - current) as usize;
+        let assigned_count = wanted.assignments.as_ref().map(Vec::len);
+        if let Some(count) = assigned_count.filter(|count| *count != added) {
+            return Err(AssignmentRefused::WrongCount { count, added }.into());
+        }
         let partition_count_max = self
             .settings
             .partition_count_max
@@ -79,7 +84,6 @@ impl Metadata {
                 partition_count_max,
             });
         }
-        let added = (partition_count - current) as usize;
         let factor = topic
             .partitions
             .first()
@@ -95,10 +99,6 @@ impl Metadata {
             }
             return Ok(place(&brokers, factor, current as usize, added));
         };
-        let count = assignments.len();
-        if count != added {
-            return Err(AssignmentRefused::WrongCount { count, added }.into());
-        }
         let numbered = (current..).zip(assignments);
         let lists = numbered.map(|(partition, replicas)| {
             Ok(check_assignment(

@@ -239,6 +239,7 @@ fn create_partitions_follows_rule_a3() {
         orders -5          | the topic has 2 partition(s), -5 would not be more
         missing 3          | no topic of this name exists
         orders 10001       | 10001 partitions are more than the 10000 that are allowed
+        orders 10001 2     | 1 assignment(s) for 9999 added partition(s)
         orders 4 2         | 1 assignment(s) for 2 added partition(s)
         orders 3 1,2       | partition 2 has 2 replica(s) where the others have 1
         orders 3 7         | partition 2 names broker 7, which is not registered
