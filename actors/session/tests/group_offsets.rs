@@ -88,6 +88,7 @@ fn a_commit_judges_each_partition_and_asks_the_group_for_those_that_are_there() 
                     false => vec![
                         to_commit("other", no_id, &[0]),
                         to_commit("t", no_id, &[1, 7, 2]),
+                        to_commit("t", no_id, &[]),
                         to_commit("", no_id, &[0]),
                     ],
                 },

@@ -42,7 +42,7 @@ pub(in crate::handlers) async fn answer(
     let mut offsets = Vec::new();
     let mut topics: Vec<OffsetCommitResponseTopic> = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        topics.push(check(topic, &context, &mut offsets));
+        topics.extend(check(topic, &context, &mut offsets));
     }
     if !offsets.is_empty() {
         let codes = commit(&request, offsets, &context).await;
@@ -58,18 +58,22 @@ pub(in crate::handlers) async fn answer(
     })
 }
 
-/// Answers for partitions that do not exist; the others are put into `offsets`, in their order.
+/// Answers for partitions that do not exist; the others are put into `offsets`, in their order. As Kafka
+/// does, a topic that is there is left out when none of its partitions is named.
 fn check(
     asked: &OffsetCommitRequestTopic,
     context: &RequestContext,
     offsets: &mut Vec<OffsetToCommit>,
-) -> OffsetCommitResponseTopic {
+) -> Option<OffsetCommitResponseTopic> {
     let image = context.services.image();
     let is_by_id = context.version >= VERSION_WITH_IDS;
     let topic = match is_by_id {
         true => image.topic_by_id(asked.topic_id),
         false => image.topic(&asked.name),
     };
+    if topic.is_some() && asked.partitions.is_empty() {
+        return None;
+    }
     let name: Option<Arc<str>> = topic.map(|topic| Arc::from(topic.name.as_str()));
     let partitions = asked.partitions.iter().map(|partition| {
         let index = partition.partition_index;
@@ -95,11 +99,11 @@ fn check(
             error_code: code.code(),
         }
     });
-    OffsetCommitResponseTopic {
+    Some(OffsetCommitResponseTopic {
         partitions: partitions.collect(),
         name: asked.name.clone(),
         topic_id: asked.topic_id,
-    }
+    })
 }
 
 /// One code for each offset, in their order.
