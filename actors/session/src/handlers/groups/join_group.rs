@@ -87,9 +87,10 @@ fn joined_response(joined: JoinedGroup, version: i16) -> JoinGroupResponse {
             group_instance_id: member.instance_id.map(|id| id.to_string()),
             metadata: member.metadata,
         });
-    let protocol_name = match text(joined.protocol_name) {
-        None if version < 7 => Some(String::new()),
-        name => name,
+    // An empty name is none, and none is an empty one where there is no null.
+    let protocol_name = match text(joined.protocol_name).unwrap_or_default() {
+        name if name.is_empty() && version >= 7 => None,
+        name => Some(name),
     };
     JoinGroupResponse {
         generation_id: joined.generation,
