@@ -358,6 +358,35 @@ fn one_request_over_many_partitions_has_an_outcome_for_each_in_order() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_measured_fails_its_whole_request() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        let logs = node.topic("orders", 2).await;
+        let mut client = node.connect().await;
+        let mut bad = batch(1).to_vec();
+        bad[8..12].copy_from_slice(&0_i32.to_be_bytes());
+        let request = produce(
+            -1,
+            &[
+                ("orders", 0, batch(1)),
+                ("orders", 1, bad.into()),
+                ("gone", 0, batch(1)),
+            ],
+        );
+        let answer = client.produce(9, &request).await;
+        let outcomes = answer
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses);
+        let told: Vec<_> = outcomes
+            .map(|outcome| (outcome.error_code, outcome.error_message.is_some()))
+            .collect();
+        assert_eq!(told, [(ErrorCode::CorruptMessage.code(), true); 3]);
+        assert_eq!(logs[0].lock().log_end, 0);
+    });
+}
+
+#[test]
 fn of_a_partition_twice_in_one_request_the_last_batch_counts() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;

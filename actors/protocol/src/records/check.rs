@@ -100,6 +100,13 @@ pub fn check_batch(
     })
 }
 
+/// Refuses records at whose start the length or the magic of a batch is impossible; those that are cut
+/// or empty pass. Kafka refuses a whole Produce request for one such batch, before it looks at anything
+/// else.
+pub fn check_measurable(records: &[u8]) -> Result<(), RecordRefused> {
+    leading_batch(records).map(|_| ())
+}
+
 /// Cuts the one batch out of what came: rules P2 and V1.
 ///
 /// A batch that is cut counts as none; bytes behind it are dropped unless they read as a batch.

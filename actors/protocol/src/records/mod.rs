@@ -24,7 +24,7 @@ mod snappy;
 mod varint;
 
 pub use builder::BatchBuilder;
-pub use check::check_batch;
+pub use check::{check_batch, check_measurable};
 pub use checked::CheckedBatch;
 pub use compression::{Compression, UnknownCompression};
 pub use decompress::DECOMPRESSED_BYTES_MAX;

@@ -18,6 +18,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use kabuki_partition::{
     AppendRecords, AppendRefused, FindOffset, Isolation, OffsetTarget, RequiredAcks,
 };
@@ -26,7 +27,7 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
 use kabuki_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
-use kabuki_protocol::records::{BatchHeader, CheckedBatch, RecordRefused};
+use kabuki_protocol::records::{BatchHeader, CheckedBatch, RecordRefused, check_measurable};
 use kabuki_runtime::{Context, Handler, NoReply, Standstill, Timer, Undelivered};
 use tokio::time::Instant;
 
@@ -65,8 +66,8 @@ pub(crate) struct ProduceDesk {
 pub(crate) struct Waiting {
     pub(crate) context: RequestContext,
     pub(crate) acks: i16,
-    /// What keeps every batch of the request from being appended.
-    refusal: Option<ErrorCode>,
+    /// What every partition is answered with, and keeps all of its batches from being appended.
+    refusal: Option<PartitionProduceResponse>,
     pub(crate) topics: Vec<TopicPlaces>,
     /// One for each partition, in the order of the request.
     pub(crate) outcomes: Vec<PartitionProduceResponse>,
@@ -132,12 +133,13 @@ impl Session {
     ) {
         let topics = last_of_each(request.topic_data);
         let count = topics.iter().map(|topic| topic.partition_data.len()).sum();
-        // A transactional batch needs the id of its transaction, or nothing is appended at all (P1).
-        let refusal = match request.transactional_id {
-            None if topics.iter().any(is_transactional) => {
-                Some(ErrorCode::TransactionalIdAuthorizationFailed)
+        let refusal = match topics.iter().find_map(unmeasurable) {
+            Some(refused) => Some(record_refused(0, &refused)),
+            // A transactional batch needs the id of its transaction, or nothing is appended at all (P1).
+            None if request.transactional_id.is_none() && topics.iter().any(is_transactional) => {
+                Some(failed(0, ErrorCode::TransactionalIdAuthorizationFailed))
             }
-            _ => None,
+            None => None,
         };
         let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let mut waiting = Waiting {
@@ -206,8 +208,8 @@ impl Session {
                 partition: index,
                 thread: None,
             });
-            if let Some(code) = waiting.refusal {
-                waiting.close(place, failed(index, code));
+            if let Some(refusal) = waiting.refusal.clone() {
+                waiting.close(place, refusal);
                 continue;
             }
             let Some(route) = route else {
@@ -396,12 +398,17 @@ fn check_topic(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
     Ok(())
 }
 
+fn records_of(topic: &TopicProduceData) -> impl Iterator<Item = &Bytes> {
+    let partitions = topic.partition_data.iter();
+    partitions.flat_map(|partition| &partition.records)
+}
+
+fn unmeasurable(topic: &TopicProduceData) -> Option<RecordRefused> {
+    records_of(topic).find_map(|records| check_measurable(records).err())
+}
+
 fn is_transactional(topic: &TopicProduceData) -> bool {
-    let mut records = topic
-        .partition_data
-        .iter()
-        .flat_map(|partition| &partition.records);
-    records.any(|records| {
+    records_of(topic).any(|records| {
         BatchHeader::parse(records).is_ok_and(|header| header.attributes.is_transactional())
     })
 }
