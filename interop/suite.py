@@ -14,6 +14,7 @@ import broker
 from broker_tools import BROKER_SCENARIOS
 from clients import all_clients, steward
 from clients.client import Unsupported
+from config_tools import CONFIG_SCENARIOS
 from files import check_files
 from group_scenarios import GROUP_SCENARIOS
 from group_tools import TOOL_SCENARIOS
@@ -23,7 +24,7 @@ from scenarios import Bench
 
 # Clients run side by side: most of a command-line client's time is its start-up.
 CLIENTS_AT_ONCE = 3
-SCENARIOS = {**RECORD_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS, **BROKER_SCENARIOS}
+SCENARIOS = {**RECORD_SCENARIOS, **CONFIG_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS, **BROKER_SCENARIOS}
 PASSED, FAILED, EMPTY = "ok", "FAIL", "-"
 FILES_ROW = "files on disk"
 

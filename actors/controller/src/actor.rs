@@ -162,7 +162,7 @@ impl Controller {
 
     /// Nothing of what was decided since the last commit ever happened.
     fn refuse_all(&mut self, batch: InFlight, why: &NotCommitted) {
-        let settings = self.metadata.settings;
+        let settings = self.metadata.settings.clone();
         self.metadata = Metadata::new(self.committed.clone(), settings);
         let waiting = self.waiting.drain(..).map(|waiting| waiting.answer);
         for answer in batch.answers.into_iter().chain(waiting) {
@@ -252,7 +252,7 @@ impl Handler<LogRecovered> for Controller {
             "offset" => log.image.offset(), "topics" => log.image.topic_count(),
             "is_formatted" => log.is_formatted, "cut_bytes" => log.cut_bytes);
         self.voter = Some(voter);
-        self.metadata = Metadata::new(log.image.clone(), self.metadata.settings);
+        self.metadata = Metadata::new(log.image.clone(), self.metadata.settings.clone());
         self.compact_at_bytes = self.snapshot_every_bytes();
         self.publish(log.image);
         cx.release_data();

@@ -39,6 +39,8 @@ pub struct MetadataImage {
     pub(crate) folded_names: ShardedMap<String, Vec<TopicName>>,
     pub(crate) broker_configs: BTreeMap<NodeId, Arc<ConfigOverrides>>,
     pub(crate) default_broker_configs: Arc<ConfigOverrides>,
+    /// Only groups that have overrides.
+    pub(crate) group_configs: ShardedMap<String, Arc<ConfigOverrides>>,
     pub(crate) next_producer_id: ProducerId,
     /// Levels that were changed.
     pub(crate) feature_levels: Arc<BTreeMap<String, i16>>,
@@ -60,6 +62,7 @@ impl MetadataImage {
             folded_names: ShardedMap::default(),
             broker_configs: BTreeMap::new(),
             default_broker_configs: Arc::default(),
+            group_configs: ShardedMap::default(),
             next_producer_id: ProducerId(0),
             feature_levels: Arc::default(),
             quorum_leader: NodeId::NONE,
@@ -163,6 +166,20 @@ impl MetadataImage {
     /// Dynamic configuration that every broker starts from (source 3).
     pub fn default_broker_configs(&self) -> &Arc<ConfigOverrides> {
         &self.default_broker_configs
+    }
+
+    /// Configuration of one group (source 8); empty when it has none. Whether the group exists is not
+    /// known here.
+    pub fn group_overrides(&self, group: &str) -> &ConfigOverrides {
+        static NONE: ConfigOverrides = ConfigOverrides::new();
+        self.group_configs
+            .get(group)
+            .map_or(&NONE, |configs| configs)
+    }
+
+    /// Names of the groups that have a configuration, in no order.
+    pub fn configured_groups(&self) -> impl Iterator<Item = &str> {
+        self.group_configs.keys().map(String::as_str)
     }
 
     /// First producer id that no persisted block holds.

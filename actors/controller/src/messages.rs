@@ -113,11 +113,11 @@ pub struct PartitionsCreated {
     pub partition_count: i32,
 }
 
-/// Changes configurations key by key. Outcomes in the order of the request.
+/// Changes configurations, key by key or as a whole. Outcomes in the order of the request.
 ///
-/// Source: IncrementalAlterConfigs (rule A6), KIP-339.
+/// Source: IncrementalAlterConfigs (rule A6), KIP-339; AlterConfigs, KIP-133.
 pub struct AlterConfigs {
-    /// Resources and what to do with their keys.
+    /// Resources and what to do with them.
     pub resources: Vec<ConfigAlteration>,
     /// All checks, no change.
     pub validate_only: bool,
@@ -130,8 +130,18 @@ pub struct AlterConfigs {
 pub struct ConfigAlteration {
     /// What is configured.
     pub resource: ConfigResource,
-    /// What to do, in order; a key may come once.
-    pub operations: Vec<ConfigOperation>,
+    /// What to do.
+    pub change: ConfigChange,
+}
+
+/// A change of one configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// Key by key, in order; a key may come once.
+    Operations(Vec<ConfigOperation>),
+    /// These keys and no others: what is not named goes back to its default. A key may come once, and
+    /// has a value.
+    Replacement(Vec<(String, Option<String>)>),
 }
 
 /// What can be configured. Other resource types of Kafka are refused by the session.
@@ -143,6 +153,8 @@ pub enum ConfigResource {
     Broker(NodeId),
     /// What all brokers start from (Kafka's broker resource with an empty name).
     DefaultBroker,
+    /// A group by its id, whether it exists or not.
+    Group(String),
 }
 
 /// One change of one key.

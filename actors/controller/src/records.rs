@@ -61,7 +61,7 @@ pub(crate) enum MetadataRecord {
 }
 
 /// What a [`MetadataRecord::ConfigChanged`] belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RecordResource {
     /// 0.
     Topic(TopicId),
@@ -69,6 +69,8 @@ pub(crate) enum RecordResource {
     Broker(NodeId),
     /// 2.
     DefaultBroker,
+    /// 3: a group, whether it exists or not.
+    Group(String),
 }
 
 /// Records of one proposal: applied all or not at all.
@@ -186,6 +188,14 @@ mod tests {
                     value: None,
                 },
                 "0702016b00".to_owned(),
+            ),
+            (
+                MetadataRecord::ConfigChanged {
+                    resource: RecordResource::Group("g".into()),
+                    key: "k".into(),
+                    value: Some("v".into()),
+                },
+                "07030167016b010176".to_owned(),
             ),
             (
                 MetadataRecord::ProducerIdsReserved {

@@ -38,6 +38,11 @@ impl<K: Ord + Clone + Hash, V: Clone> ShardedMap<K, V> {
         self.shards.iter().flat_map(|shard| shard.values())
     }
 
+    /// All keys, in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.shards.iter().flat_map(|shard| shard.keys())
+    }
+
     /// The value of one key.
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<&V>
     where

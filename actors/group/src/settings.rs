@@ -1,8 +1,12 @@
 //! What the node's configuration says about groups.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kabuki_controller::broker_config::BrokerConfig;
+use kabuki_controller::catalogue::{ConfigLayers, ConsumerGroupTimes};
+use kabuki_controller::image::MetadataImage;
 use kabuki_protocol::records::Compression;
 
 use crate::config::{GroupConfig, MigrationPolicy};
@@ -10,7 +14,9 @@ use crate::config::{GroupConfig, MigrationPolicy};
 /// Settings of coordinators beside those of single groups.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// For groups without settings of their own.
     pub(crate) group: GroupConfig,
+    broker: Arc<BrokerConfig>,
     /// `offsets.commit.timeout.ms`.
     pub(crate) commit_timeout: Duration,
     /// `offsets.retention.check.interval.ms`.
@@ -26,7 +32,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn of(config: &BrokerConfig) -> Self {
+    pub(crate) fn of(config: &Arc<BrokerConfig>) -> Self {
         let int = |key: &str| i32::try_from(config.number(key)).unwrap_or(i32::MAX);
         let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
         let millis = |key: &str| Duration::from_millis(config.number(key).max(1).unsigned_abs());
@@ -48,6 +54,7 @@ impl Settings {
         };
         Self {
             group,
+            broker: config.clone(),
             commit_timeout: millis("offsets.commit.timeout.ms"),
             retention_check: millis("offsets.retention.check.interval.ms"),
             partition_count: int("offsets.topic.num.partitions").max(1),
@@ -57,6 +64,25 @@ impl Settings {
             segment_bytes: config.number("offsets.topic.segment.bytes"),
             compression: compression(config.number("offsets.topic.compression.codec")),
         }
+    }
+
+    /// What one group is judged by: what the node was started with, what was changed on it since, and
+    /// what is set on the group.
+    pub(crate) fn of_group(&self, group: &str, image: &MetadataImage) -> Cow<'_, GroupConfig> {
+        let overrides = image.group_overrides(group);
+        let layers = ConfigLayers::of_broker(image, &self.broker);
+        // Of nearly all groups nothing is set, and no request should pay for it.
+        let layered = [overrides, layers.dynamic_broker, layers.dynamic_default];
+        if layered.iter().all(|layer| layer.is_empty()) {
+            return Cow::Borrowed(&self.group);
+        }
+        let times = ConsumerGroupTimes::effective(overrides, &layers, &self.broker);
+        Cow::Owned(GroupConfig {
+            consumer_session_timeout_ms: times.session_timeout_ms,
+            consumer_heartbeat_interval_ms: times.heartbeat_interval_ms,
+            consumer_assignment_interval_ms: times.assignment_interval_ms,
+            ..self.group.clone()
+        })
     }
 }
 

@@ -106,6 +106,35 @@ fn offsets_and_members_are_there_after_a_kill() {
 }
 
 #[test]
+fn what_is_set_on_a_group_holds_at_its_next_heartbeat() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage).await;
+        scene.commit("readers", 1).await;
+        let times = [
+            ("consumer.session.timeout.ms", "60000"),
+            ("consumer.heartbeat.interval.ms", "9000"),
+        ];
+        scene.configure("readers", &times).await;
+        let readers = scene.try_heartbeat("readers", "m", 0, None).await.unwrap();
+        let others = scene.try_heartbeat("others", "m", 0, None);
+        let others = others.await.unwrap();
+        assert_eq!(readers.heartbeat_interval_ms, 9_000);
+        assert_eq!(others.heartbeat_interval_ms, 5_000);
+
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        let readers = scene.try_heartbeat("readers", "m", readers.member_epoch, None);
+        let readers = readers.await.expect("its session is longer than that");
+        let others = scene.try_heartbeat("others", "m", others.member_epoch, None);
+        others.await.expect_err("its session has ended");
+
+        scene.configure("readers", &[]).await;
+        let readers = scene.try_heartbeat("readers", "m", readers.member_epoch, None);
+        assert_eq!(readers.await.unwrap().heartbeat_interval_ms, 5_000);
+        scene.stop().await;
+    });
+}
+
+#[test]
 fn a_group_without_members_leaves_the_stage_and_comes_back() {
     testing::run(|stage| async move {
         let scene = Scene::new(&stage).await;

@@ -106,6 +106,8 @@ apis! {
     OffsetForLeaderEpoch = 23: 2..=4, decode from 2, flexible since 4;
     /// Reads configuration.
     DescribeConfigs = 32: 1..=4, decode from 1, flexible since 4;
+    /// Replaces whole configurations.
+    AlterConfigs = 33: 0..=2, decode from 0, flexible since 2;
     /// Adds partitions to topics.
     CreatePartitions = 37: 0..=3, decode from 0, flexible since 2;
     /// Deletes groups.
@@ -124,6 +126,8 @@ apis! {
     ConsumerGroupHeartbeat = 68: 0..=1, decode from 0, flexible since 0;
     /// Describes groups of the new protocol.
     ConsumerGroupDescribe = 69: 0..=1, decode from 0, flexible since 0;
+    /// Names what has a configuration.
+    ListConfigResources = 74: 0..=1, decode from 0, flexible since 0;
 }
 
 impl ApiKey {

@@ -41,7 +41,13 @@ impl BrokerConfig {
             listeners,
             node: NodeId(1),
         };
-        config.node = check::node_id(&config.values)?.unwrap_or(config.node);
+        if let Some(node) = check::node_id(&config.values)? {
+            config.node = node;
+            // As in Kafka, who sets the one has set the other.
+            for key in ["node.id", "broker.id"] {
+                config.values.insert(key.to_owned(), node.to_string());
+            }
+        }
         Ok((config, warnings))
     }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::key::{ConfigKey, broker_key, topic_key};
+use super::key::{ConfigKey, broker_key, group_key, topic_key};
 use crate::image::ConfigOverrides;
 
 /// Why a configuration was refused. Code 40.
@@ -11,7 +11,7 @@ pub enum ConfigRefused {
     /// No such key; keys that Kafka has removed count as unknown.
     #[error("unknown {scope} config name: {key}")]
     UnknownKey {
-        /// `topic` or `broker`.
+        /// `topic`, `group` or `broker`.
         scope: &'static str,
         /// The key as sent.
         key: String,
@@ -100,6 +100,18 @@ pub(crate) fn check_topic_value(
 ) -> Result<&'static ConfigKey, ConfigRefused> {
     let key = topic_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
         scope: "topic",
+        key: name.into(),
+    })?;
+    check_value(key, value).map(|()| key)
+}
+
+/// Checks one group override by itself and returns its key.
+pub(crate) fn check_group_value(
+    name: &str,
+    value: &str,
+) -> Result<&'static ConfigKey, ConfigRefused> {
+    let key = group_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
+        scope: "group",
         key: name.into(),
     })?;
     check_value(key, value).map(|()| key)

@@ -94,6 +94,16 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC.find(name)
 }
 
+/// All group keys in the order of their names.
+pub fn group_keys() -> &'static [ConfigKey] {
+    &GROUP.keys
+}
+
+/// One group key.
+pub fn group_key(name: &str) -> Option<&'static ConfigKey> {
+    GROUP.find(name)
+}
+
 /// All broker keys in the order of their names, Kafka's and Kabuki's (`kabuki.*`).
 pub fn broker_keys() -> &'static [ConfigKey] {
     &BROKER.keys
@@ -105,6 +115,8 @@ pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
 }
 
 static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::read(&[include_str!("topic_keys.txt")]));
+
+static GROUP: LazyLock<Table> = LazyLock::new(|| Table::read(&[include_str!("group_keys.txt")]));
 
 static BROKER: LazyLock<Table> = LazyLock::new(|| {
     Table::read(&[

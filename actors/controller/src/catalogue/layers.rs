@@ -1,8 +1,11 @@
-//! The layers a configuration is made of, laid over each other as Kafka does it: topic, broker,
+//! The layers a configuration is made of, laid over each other as Kafka does it: topic or group, broker,
 //! default broker, file, default; and what DescribeConfigs shows of them.
 
-use super::check::{check_broker_value, check_topic_value};
-use super::key::{ConfigKey, ConfigKind, Synonym, broker_keys, topic_key, topic_keys};
+use super::check::{check_broker_value, check_group_value, check_topic_value};
+use super::key::{
+    ConfigKey, ConfigKind, Synonym, broker_key, broker_keys, group_key, group_keys, topic_key,
+    topic_keys,
+};
 use crate::broker_config::BrokerConfig;
 use crate::image::{ConfigOverrides, MetadataImage, TopicImage};
 
@@ -19,6 +22,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Built in.
     Default = 5,
+    /// Set on the group.
+    Group = 8,
 }
 
 impl ConfigSource {
@@ -80,6 +85,10 @@ fn is_topic_value(name: &str, value: &str) -> bool {
     check_topic_value(name, value).is_ok()
 }
 
+fn is_group_value(name: &str, value: &str) -> bool {
+    check_group_value(name, value).is_ok()
+}
+
 fn is_broker_value(name: &str, value: &str) -> bool {
     check_broker_value(name, value).is_ok()
 }
@@ -112,7 +121,21 @@ impl<'a> ConfigLayers<'a> {
     pub fn describe_topic(&self) -> Vec<ConfigEntry> {
         topic_keys()
             .iter()
-            .map(|key| self.topic_entry(key))
+            .map(|key| {
+                let set = self.topic_override(key);
+                self.entry_over_broker(key, set.map(|value| (value, ConfigSource::Topic)))
+            })
+            .collect()
+    }
+
+    /// All group keys as DescribeConfigs shows them for a group with these overrides.
+    pub fn describe_group(&self, overrides: &ConfigOverrides) -> Vec<ConfigEntry> {
+        group_keys()
+            .iter()
+            .map(|key| {
+                let set = set_in(overrides, key.name, is_group_value);
+                self.entry_over_broker(key, set.map(|value| (value, ConfigSource::Group)))
+            })
             .collect()
     }
 
@@ -130,7 +153,17 @@ impl<'a> ConfigLayers<'a> {
     /// When the key is not in the table of topic keys: a bug of the caller.
     pub fn effective(&self, name: &str) -> String {
         let key = topic_key(name).expect("the caller names a key of the table");
-        self.effective_topic_value(key).unwrap_or_default()
+        self.value_over_broker(key, self.topic_override(key))
+            .unwrap_or_default()
+    }
+
+    /// Value in effect of a group key whose type is an integer, for a group with these overrides.
+    pub(super) fn group_i64(&self, overrides: &ConfigOverrides, name: &str) -> i64 {
+        let key = group_key(name).expect("the caller names a key of the table");
+        let value = self.value_over_broker(key, set_in(overrides, name, is_group_value));
+        value
+            .and_then(|value| value.parse().ok())
+            .expect("validators let only integers pass for integer keys")
     }
 
     /// Value in effect of a topic key whose type is an integer.
@@ -156,10 +189,10 @@ impl<'a> ConfigLayers<'a> {
         set_in(self.topic?, key.name, is_topic_value)
     }
 
-    /// Topic first, then the broker keys in their order, each through all layers, as Kafka merges its
-    /// layers before it asks for milliseconds, minutes and hours; then the default.
-    fn effective_topic_value(&self, key: &ConfigKey) -> Option<String> {
-        if let Some(value) = self.topic_override(key) {
+    /// The override first, then the broker keys in their order, each through all layers, as Kafka merges
+    /// its layers before it asks for milliseconds, minutes and hours; then the default.
+    fn value_over_broker(&self, key: &ConfigKey, set: Option<&str>) -> Option<String> {
+        if let Some(value) = set {
             return Some(normal(key.kind, value));
         }
         for synonym in &key.synonyms {
@@ -172,10 +205,14 @@ impl<'a> ConfigLayers<'a> {
         key.default.map(str::to_owned)
     }
 
-    fn topic_entry(&self, key: &'static ConfigKey) -> ConfigEntry {
+    fn entry_over_broker(
+        &self,
+        key: &'static ConfigKey,
+        set: Option<(&str, ConfigSource)>,
+    ) -> ConfigEntry {
         let mut synonyms = Vec::new();
-        if let Some(value) = self.topic_override(key) {
-            synonyms.push((key.name, value, ConfigSource::Topic));
+        if let Some((value, source)) = set {
+            synonyms.push((key.name, value, source));
         }
         for (source, layer) in self.broker_layers() {
             synonyms.extend(key.synonyms.iter().filter_map(|synonym| {
@@ -187,12 +224,18 @@ impl<'a> ConfigLayers<'a> {
             .first()
             .map_or(ConfigSource::Default, |(_, _, source)| *source);
         // Kafka shows the default under the broker key's name, and not at all where that key's is null.
-        if let Some(first) = key.synonyms.first()
-            && let Some(default) = super::key::broker_key(first.name).and_then(|key| key.default)
-        {
-            synonyms.push((first.name, default, ConfigSource::Default));
+        let (name, default) = match key.synonyms.first() {
+            Some(first) => (
+                first.name,
+                broker_key(first.name).and_then(|key| key.default),
+            ),
+            None => (key.name, key.default.filter(|_| is_group(key))),
+        };
+        if let Some(default) = default {
+            synonyms.push((name, default, ConfigSource::Default));
         }
-        entry(key, self.effective_topic_value(key), source, synonyms)
+        let value = self.value_over_broker(key, set.map(|(value, _)| value));
+        entry(key, value, source, synonyms)
     }
 
     fn broker_entry(&self, key: &'static ConfigKey) -> ConfigEntry {
@@ -236,6 +279,12 @@ fn entry(
         kind: key.kind,
         documentation: key.documentation,
     }
+}
+
+/// Whether the key is one of groups: Kafka shows the default of those under their own name where no
+/// broker key stands in for them, and that of a topic's nowhere.
+fn is_group(key: &ConfigKey) -> bool {
+    group_key(key.name).is_some_and(|group| std::ptr::eq(group, key))
 }
 
 fn set_in<'a>(layer: &'a ConfigOverrides, name: &str, check: Check) -> Option<&'a str> {

@@ -1,7 +1,8 @@
 //! Every configuration key of Kafka 4.3: name, type, default, synonyms, and which values it takes;
-//! what a topic or broker is configured with once all layers are laid over each other.
+//! what a topic, group or broker is configured with once all layers are laid over each other.
 
 mod check;
+mod group_config;
 mod key;
 mod layers;
 mod topic_config;
@@ -9,7 +10,11 @@ mod validator;
 
 pub(crate) use check::check_broker_value;
 pub use check::{ConfigRefused, check_topic_configs};
-pub use key::{ConfigKey, ConfigKind, broker_key, broker_keys, topic_key, topic_keys};
+pub use group_config::ConsumerGroupTimes;
+pub(crate) use group_config::check_group_configs;
+pub use key::{
+    ConfigKey, ConfigKind, broker_key, broker_keys, group_key, group_keys, topic_key, topic_keys,
+};
 pub use layers::{ConfigEntry, ConfigLayers, ConfigSource, ConfigSynonym};
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
 

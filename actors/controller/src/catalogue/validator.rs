@@ -5,13 +5,15 @@ use super::key::ConfigKind;
 /// A rule in the tables' short form.
 ///
 /// `any`; `1..` at least 1; `0..9` from 0 to 9 (both included); `-1|1..9` several ranges;
-/// `{a,b}` one of these words (for a list: each entry); `replicas` a list of partition:broker pairs or `*`.
+/// `{a,b}` one of these words (for a list: each entry); `replicas` a list of partition:broker pairs or `*`;
+/// `reset` where a share group begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Validator {
     Any,
     Ranges(Vec<(f64, f64)>),
     Words(Vec<&'static str>),
     Replicas,
+    Reset,
 }
 
 impl Validator {
@@ -22,6 +24,9 @@ impl Validator {
         }
         if text == "replicas" {
             return Some(Self::Replicas);
+        }
+        if text == "reset" {
+            return Some(Self::Reset);
         }
         if let Some(words) = text.strip_prefix('{') {
             let words = words.strip_suffix('}')?;
@@ -68,6 +73,7 @@ impl Validator {
     fn check_words(&self, value: &str) -> Result<(), String> {
         match self {
             Self::Words(words) => check_word(words, value),
+            Self::Reset => check_reset(value),
             _ => Ok(()),
         }
     }
@@ -121,6 +127,53 @@ fn check_word(words: &[&str], value: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("must be one of {}", words.join(", ")))
+}
+
+/// `latest`, `earliest`, or a duration before now.
+fn check_reset(value: &str) -> Result<(), String> {
+    match value.split_once(':') {
+        None if ["latest", "earliest"].contains(&value) => Ok(()),
+        Some(("by_duration", duration)) if is_duration(duration) => Ok(()),
+        _ => Err("must be latest, earliest or by_duration:PnDTnHnMn.nS".to_owned()),
+    }
+}
+
+/// Whether `text` is an ISO 8601 duration of days and less that is not negative, `P1DT2H3M4.5S`.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let Some(parts) = text.strip_prefix('P') else {
+        return false;
+    };
+    let (days, times) = match parts.split_once('T') {
+        Some((days, times)) => (days, Some(times)),
+        None => (parts, None),
+    };
+    let has_days = !days.is_empty();
+    let is_time = times.is_none_or(|times| !times.is_empty() && holds_units(times, "HMS"));
+    (has_days || times.is_some()) && (!has_days || holds_units(days, "D")) && is_time
+}
+
+/// Whether `text` is numbers with these units, in their order; a fraction only for seconds.
+fn holds_units(mut text: &str, units: &str) -> bool {
+    for unit in units.chars() {
+        let Some((number, rest)) = text.split_once(unit) else {
+            continue;
+        };
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = match number.split_once('.') {
+            Some((whole, fraction)) if unit == 'S' => (whole, fraction),
+            Some(_) => return false,
+            None => (number, ""),
+        };
+        if whole.is_empty() || whole.len() > 18 || !digits(whole) {
+            return false;
+        }
+        if fraction.len() > 9 || !digits(fraction) {
+            return false;
+        }
+        text = rest;
+    }
+    text.is_empty()
 }
 
 fn parse_range(text: &str) -> Option<(f64, f64)> {

@@ -79,7 +79,7 @@ fn apply_to(image: &mut MetadataImage, record: &MetadataRecord) -> Result<(), St
             resource,
             key,
             value,
-        } => change_config(image, *resource, key, value.as_deref()),
+        } => change_config(image, resource, key, value.as_deref()),
         MetadataRecord::ProducerIdsReserved { next } => {
             ensure(image.next_producer_id <= *next, || {
                 "producer ids went back".to_owned()
@@ -179,20 +179,27 @@ fn delete_topic(image: &mut MetadataImage, id: TopicId) -> Result<(), String> {
 
 fn change_config(
     image: &mut MetadataImage,
-    resource: RecordResource,
+    resource: &RecordResource,
     key: &str,
     value: Option<&str>,
 ) -> Result<(), String> {
     match resource {
-        RecordResource::Topic(id) => set(&mut topic_mut(image, id)?.configs, key, value),
+        RecordResource::Topic(id) => set(&mut topic_mut(image, *id)?.configs, key, value),
         RecordResource::Broker(node) => {
-            let configs = image.broker_configs.entry(node).or_default();
+            let configs = image.broker_configs.entry(*node).or_default();
             set(configs, key, value);
             if configs.is_empty() {
-                image.broker_configs.remove(&node);
+                image.broker_configs.remove(node);
             }
         }
         RecordResource::DefaultBroker => set(&mut image.default_broker_configs, key, value),
+        RecordResource::Group(group) => {
+            let mut configs = image.group_configs.remove(group).unwrap_or_default();
+            set(&mut configs, key, value);
+            if !configs.is_empty() {
+                image.group_configs.insert(group.clone(), configs);
+            }
+        }
     }
     Ok(())
 }

@@ -1,21 +1,28 @@
-//! Changing configurations key by key. Rule A6, KIP-339.
+//! Changing configurations, key by key (rule A6, KIP-339) or as a whole (KIP-133).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use kabuki_protocol::ids::TopicId;
+
 use super::{Decision, Metadata};
 use crate::catalogue::{
-    ConfigKey, ConfigKind, ConfigRefused, broker_key, check_broker_value, check_topic_configs,
-    list_entries, topic_key,
+    ConfigKey, ConfigKind, ConfigLayers, ConfigRefused, broker_key, check_broker_value,
+    check_group_configs, check_topic_configs, group_key, list_entries, topic_key,
 };
 use crate::image::ConfigOverrides;
-use crate::messages::{ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource};
+use crate::messages::{
+    ConfigAction, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource,
+};
 use crate::records::{MetadataRecord, RecordResource, Records};
 use crate::refusal::AlterConfigsRefused;
 
 /// Keys and values that one resource may have together. Kafka has no such limit; the longest sound
 /// configurations, lists of replicas that are throttled, come to a tenth of it.
 const OVERRIDES_BYTES_MAX: usize = 64 * 1024;
+
+/// A topic that does not exist.
+const NO_TOPIC: RecordResource = RecordResource::Topic(TopicId::ZERO);
 
 type Altered = Result<(), AlterConfigsRefused>;
 
@@ -51,9 +58,16 @@ impl Metadata {
                     return Err(AlterConfigsRefused::DuplicateResource);
                 }
                 let (resource, old) = self.find_resource(&alteration.resource)?;
-                let new = altered(resource, &old, &alteration.operations)?;
+                let new = match &alteration.change {
+                    ConfigChange::Operations(operations) => operated(&resource, &old, operations)?,
+                    ConfigChange::Replacement(configs) => replaced(&resource, &old, configs)?,
+                };
+                self.check(&resource, &old, &new)?;
+                if resource == NO_TOPIC {
+                    return Err(AlterConfigsRefused::UnknownTopic);
+                }
                 if !validate_only {
-                    record_changes(resource, &old, &new, &mut records);
+                    record_changes(&resource, &old, &new, &mut records);
                 }
                 Ok(())
             })
@@ -61,17 +75,18 @@ impl Metadata {
         Decision { answer, records }
     }
 
+    /// What is to be configured, and how it is now. A topic that does not exist is none yet: as in Kafka,
+    /// what is asked for it is judged first.
     fn find_resource(
         &self,
         resource: &ConfigResource,
     ) -> Result<(RecordResource, Arc<ConfigOverrides>), AlterConfigsRefused> {
         match resource {
             ConfigResource::Topic(name) => {
-                let topic = self
-                    .image
-                    .topic(name)
-                    .ok_or(AlterConfigsRefused::UnknownTopic)?;
-                Ok((RecordResource::Topic(topic.id), topic.configs.clone()))
+                let topic = self.image.topic(name);
+                Ok(topic.map_or((NO_TOPIC, Arc::default()), |topic| {
+                    (RecordResource::Topic(topic.id), topic.configs.clone())
+                }))
             }
             ConfigResource::Broker(node) => {
                 let node = *node;
@@ -87,13 +102,73 @@ impl Metadata {
                 let configs = self.image.default_broker_configs().clone();
                 Ok((RecordResource::DefaultBroker, configs))
             }
+            ConfigResource::Group(name) => {
+                let configs = self.image.group_overrides(name).clone();
+                Ok((RecordResource::Group(name.clone()), Arc::new(configs)))
+            }
         }
+    }
+
+    /// Checks a configuration as a whole.
+    fn check(
+        &self,
+        resource: &RecordResource,
+        old: &ConfigOverrides,
+        new: &ConfigOverrides,
+    ) -> Result<(), ConfigRefused> {
+        match resource {
+            RecordResource::Topic(_) => check_topic_configs(new)?,
+            RecordResource::Group(_) => {
+                let broker = &self.settings.broker;
+                check_group_configs(new, &ConfigLayers::of_broker(&self.image, broker), broker)?;
+            }
+            RecordResource::Broker(_) | RecordResource::DefaultBroker => {}
+        }
+        // What is too large already may shrink.
+        if size(new) > size(old) {
+            check_size(new)?;
+        }
+        Ok(())
     }
 }
 
-/// The overrides after all operations, checked as a whole.
-fn altered(
-    resource: RecordResource,
+/// The overrides that take the place of all others.
+fn replaced(
+    resource: &RecordResource,
+    old: &ConfigOverrides,
+    configs: &[(String, Option<String>)],
+) -> Result<ConfigOverrides, AlterConfigsRefused> {
+    let mut new = ConfigOverrides::new();
+    for (name, value) in configs {
+        let key = name.clone();
+        let Some(value) = value.clone() else {
+            return Err(AlterConfigsRefused::NullValue { key });
+        };
+        if new.insert(key, value).is_some() {
+            return Err(AlterConfigsRefused::DuplicateKey { key: name.clone() });
+        }
+    }
+    for (name, value) in &new {
+        // What a broker has already is not asked for anew: it may be of another version.
+        if old.get(name) != Some(value) {
+            check_one(resource, name, value)?;
+        }
+    }
+    Ok(new)
+}
+
+/// Whether a key may be changed, and to this value as far as that can be said of it alone.
+fn check_one(resource: &RecordResource, name: &str, value: &str) -> Result<(), ConfigRefused> {
+    let is_known = find_key(resource, name)?.is_some();
+    if is_known && is_broker(resource) {
+        check_broker_value(name, value)?;
+    }
+    Ok(())
+}
+
+/// The overrides after all operations.
+fn operated(
+    resource: &RecordResource,
     old: &ConfigOverrides,
     operations: &[ConfigOperation],
 ) -> Result<ConfigOverrides, AlterConfigsRefused> {
@@ -111,19 +186,10 @@ fn altered(
             continue;
         }
         let key = find_key(resource, name)?;
-        if let Some(value) = operated(name, key, operation, new.get(name))? {
-            if key.is_some() && !matches!(resource, RecordResource::Topic(_)) {
-                check_broker_value(name, &value)?;
-            }
+        if let Some(value) = value_after(name, key, operation, new.get(name))? {
+            check_one(resource, name, &value)?;
             new.insert(name.clone(), value);
         }
-    }
-    if matches!(resource, RecordResource::Topic(_)) {
-        check_topic_configs(&new)?;
-    }
-    // What is too large already may shrink.
-    if size(&new) > size(old) {
-        check_size(&new)?;
     }
     Ok(new)
 }
@@ -144,8 +210,16 @@ pub(super) fn check_size(configs: &ConfigOverrides) -> Result<(), ConfigRefused>
     Ok(())
 }
 
-fn is_known(resource: RecordResource, name: &str) -> bool {
+fn is_broker(resource: &RecordResource) -> bool {
+    matches!(
+        resource,
+        RecordResource::Broker(_) | RecordResource::DefaultBroker
+    )
+}
+
+fn is_known(resource: &RecordResource, name: &str) -> bool {
     match resource {
+        RecordResource::Group(_) => group_key(name).is_some(),
         RecordResource::Topic(_) => topic_key(name).is_some(),
         RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(name).is_some(),
     }
@@ -154,13 +228,17 @@ fn is_known(resource: RecordResource, name: &str) -> bool {
 /// The key if it may be changed; `None` for one of a broker that nobody here knows: Kafka keeps
 /// those for its plugins, and tools that set them everywhere are not to fail here.
 fn find_key(
-    resource: RecordResource,
+    resource: &RecordResource,
     name: &str,
 ) -> Result<Option<&'static ConfigKey>, ConfigRefused> {
     let key = name.to_owned();
-    if let RecordResource::Topic(_) = resource {
-        let scope = "topic";
-        let known = topic_key(name).ok_or(ConfigRefused::UnknownKey { scope, key });
+    let own = match resource {
+        RecordResource::Topic(_) => Some(("topic", topic_key(name))),
+        RecordResource::Group(_) => Some(("group", group_key(name))),
+        RecordResource::Broker(_) | RecordResource::DefaultBroker => None,
+    };
+    if let Some((scope, known)) = own {
+        let known = known.ok_or(ConfigRefused::UnknownKey { scope, key });
         return known.map(Some);
     }
     let known = broker_key(name);
@@ -176,7 +254,7 @@ fn find_key(
 }
 
 /// The value after one operation; `None` leaves the key as it is.
-fn operated(
+fn value_after(
     name: &str,
     key: Option<&ConfigKey>,
     operation: &ConfigOperation,
@@ -211,7 +289,7 @@ fn operated(
 }
 
 fn record_changes(
-    resource: RecordResource,
+    resource: &RecordResource,
     old: &ConfigOverrides,
     new: &ConfigOverrides,
     records: &mut Records,
@@ -228,7 +306,7 @@ fn record_changes(
         removed
             .chain(set)
             .map(|(key, value)| MetadataRecord::ConfigChanged {
-                resource,
+                resource: resource.clone(),
                 key: key.clone(),
                 value,
             }),

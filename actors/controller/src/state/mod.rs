@@ -14,6 +14,8 @@ mod topics;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use kabuki_protocol::ids::ProducerId;
 
 pub(crate) use apply::{ImageBroken, apply};
@@ -46,16 +48,18 @@ impl<T> Decision<T> {
 }
 
 /// Defaults and limits that commands are judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) partition_count: i32,
     pub(crate) replication_factor: i16,
     pub(crate) partition_count_max: i32,
     pub(crate) can_delete_topics: bool,
+    /// Bounds and defaults of what groups may be configured with.
+    pub(crate) broker: Arc<BrokerConfig>,
 }
 
 impl Settings {
-    pub(crate) fn new(config: &BrokerConfig) -> Self {
+    pub(crate) fn new(config: &Arc<BrokerConfig>) -> Self {
         let int = |key: &str| i32::try_from(config.number(key)).unwrap_or(i32::MAX);
         Self {
             partition_count: int("num.partitions"),
@@ -63,6 +67,7 @@ impl Settings {
                 .unwrap_or(i16::MAX),
             partition_count_max: int("kabuki.topic.partitions.max"),
             can_delete_topics: config.is_on("delete.topic.enable"),
+            broker: config.clone(),
         }
     }
 }

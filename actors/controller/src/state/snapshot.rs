@@ -15,11 +15,11 @@ pub(crate) fn snapshot_records(image: &MetadataImage) -> Records {
         records.push(MetadataRecord::BrokerRegistered((**broker).clone()));
     }
     for (node, configs) in &image.broker_configs {
-        push_configs(&mut records, RecordResource::Broker(*node), configs);
+        push_configs(&mut records, &RecordResource::Broker(*node), configs);
     }
     push_configs(
         &mut records,
-        RecordResource::DefaultBroker,
+        &RecordResource::DefaultBroker,
         &image.default_broker_configs,
     );
     for topic in image.topics_by_name() {
@@ -32,7 +32,17 @@ pub(crate) fn snapshot_records(image: &MetadataImage) -> Records {
                 image: partition.clone(),
             });
         }
-        push_configs(&mut records, RecordResource::Topic(id), &topic.configs);
+        push_configs(&mut records, &RecordResource::Topic(id), &topic.configs);
+    }
+    let mut groups: Vec<&str> = image.configured_groups().collect();
+    groups.sort_unstable();
+    for group in groups {
+        let configs = image.group_overrides(group);
+        push_configs(
+            &mut records,
+            &RecordResource::Group(group.to_owned()),
+            configs,
+        );
     }
     records.push(MetadataRecord::ProducerIdsReserved {
         next: image.next_producer_id,
@@ -51,12 +61,12 @@ pub(crate) fn snapshot_records(image: &MetadataImage) -> Records {
     records
 }
 
-fn push_configs(records: &mut Records, resource: RecordResource, configs: &ConfigOverrides) {
+fn push_configs(records: &mut Records, resource: &RecordResource, configs: &ConfigOverrides) {
     records.extend(
         configs
             .iter()
             .map(|(key, value)| MetadataRecord::ConfigChanged {
-                resource,
+                resource: resource.clone(),
                 key: key.clone(),
                 value: Some(value.clone()),
             }),

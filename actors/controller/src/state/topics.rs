@@ -216,7 +216,7 @@ impl Metadata {
             plan.configs
                 .iter()
                 .map(|(key, value)| MetadataRecord::ConfigChanged {
-                    resource,
+                    resource: resource.clone(),
                     key: key.clone(),
                     value: Some(value.clone()),
                 }),

@@ -151,9 +151,10 @@ impl GroupCoordinator {
         let now = self.now(cx);
         let Some(group) = &mut self.group else { return };
         let topics = ImageTopics(self.commons.image.borrow().clone());
+        let config = self.commons.settings.of_group(&self.id, &topics.0);
         let context = state::Context {
             now,
-            config: &self.commons.settings.group,
+            config: &config,
             topics: &topics,
             fresh_id: rand::random(),
         };

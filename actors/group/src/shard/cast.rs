@@ -56,12 +56,13 @@ impl Shard {
             return None;
         }
         let topics = ImageTopics(self.commons.image.borrow().clone());
+        let config = self.commons.settings.of_group(&ask.group, &topics.0);
         let context = state::Context {
             now: Now {
                 tick_ms: 0,
                 wall_ms: (self.commons.clock)(),
             },
-            config: &self.commons.settings.group,
+            config: &config,
             topics: &topics,
             fresh_id: rand::random(),
         };

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use kabuki_controller::image::{DirectoryId, ImageWatch};
 use kabuki_controller::messages::{
-    CreateTopics, DeleteTopics, MarkPartitionOffline, NewTopic, PartitionRef, RegisterBroker,
-    TopicRef,
+    AlterConfigs, ConfigAlteration, ConfigChange, ConfigResource, CreateTopics, DeleteTopics,
+    MarkPartitionOffline, NewTopic, PartitionRef, RegisterBroker, TopicRef,
 };
 use kabuki_controller::{BrokerConfig, Controller, ControllerSpec};
 use kabuki_group::messages::{
@@ -182,6 +182,27 @@ impl Scene {
         let delete = |reply| DeleteTopics { topics, reply };
         let mut deleted = self.controller.ask_with(DEADLINE, delete).await.unwrap();
         deleted.swap_remove(0).unwrap();
+    }
+
+    /// Replaces the configuration of a group, or of all brokers where `group` is empty.
+    pub(crate) async fn configure(&self, group: &str, configs: &[(&str, &str)]) {
+        let resource = match group {
+            "" => ConfigResource::DefaultBroker,
+            group => ConfigResource::Group(group.to_owned()),
+        };
+        let pairs = configs.iter();
+        let pairs = pairs.map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
+        let resources = vec![ConfigAlteration {
+            resource,
+            change: ConfigChange::Replacement(pairs.collect()),
+        }];
+        let alter = |reply| AlterConfigs {
+            resources,
+            validate_only: false,
+            reply,
+        };
+        let mut altered = self.controller.ask_with(DEADLINE, alter).await.unwrap();
+        altered.swap_remove(0).unwrap();
     }
 
     /// Commits as a consumer that is no member; answered or refused, never silent for longer than this.

@@ -36,6 +36,7 @@ fuzz_target!(|frame: &[u8]| {
             exchange::<OffsetForLeaderEpochRequest>(body, version)
         }
         Some(ApiKey::DescribeConfigs) => exchange::<DescribeConfigsRequest>(body, version),
+        Some(ApiKey::AlterConfigs) => exchange::<AlterConfigsRequest>(body, version),
         Some(ApiKey::CreatePartitions) => exchange::<CreatePartitionsRequest>(body, version),
         Some(ApiKey::IncrementalAlterConfigs) => {
             exchange::<IncrementalAlterConfigsRequest>(body, version)
@@ -58,6 +59,9 @@ fuzz_target!(|frame: &[u8]| {
         }
         Some(ApiKey::ConsumerGroupDescribe) => {
             exchange::<ConsumerGroupDescribeRequest>(body, version)
+        }
+        Some(ApiKey::ListConfigResources) => {
+            exchange::<ListConfigResourcesRequest>(body, version)
         }
         None => private(&decoder),
     }

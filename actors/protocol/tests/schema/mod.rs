@@ -24,6 +24,8 @@ macro_rules! for_each_message {
             OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
             DescribeConfigsRequest DescribeConfigsResponse
             CreatePartitionsRequest CreatePartitionsResponse
+            AlterConfigsRequest AlterConfigsResponse
+            ListConfigResourcesRequest ListConfigResourcesResponse
             IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
             DescribeQuorumRequest DescribeQuorumResponse
             UpdateFeaturesRequest UpdateFeaturesResponse

@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32): reads the configuration of topics and of this broker. Versions 1 to 4.
+//! DescribeConfigs (key 32): reads the configuration of topics, groups and this broker. Versions 1 to 4.
 //!
 //! Values come with their source and, if asked, every layer's value as synonyms; sensitive ones are
 //! null. A broker resource with an empty name shows what is set for all brokers while they run.
@@ -112,6 +112,10 @@ fn entries(
             ErrorCode::InvalidRequest,
             format!("broker {name:?} is not the broker asked, which is {node}"),
         )),
+        resource::GROUP if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "a group has a name".to_owned()))
+        }
+        resource::GROUP => Ok(layers(None).describe_group(image.group_overrides(name))),
         other => Err((
             ErrorCode::InvalidRequest,
             format!("resources of type {other} can not be described here"),

@@ -2,7 +2,9 @@
 //! is answered with. Hot requests (Produce, Fetch) are driven by the session; all others answer at
 //! once or as a job of their connection.
 
+mod alter_configs;
 mod api_versions;
+mod config_changes;
 mod crash_actor;
 mod create_partitions;
 mod create_topics;
@@ -19,6 +21,7 @@ mod groups;
 mod hosting;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -214,6 +217,7 @@ fn start_kafka(
             Started::job(offset_for_leader_epoch::answer(received.decode()?, owned()))
         }
         ApiKey::DescribeConfigs => describe_configs::answer(&received.decode()?, context),
+        ApiKey::AlterConfigs => Started::job(alter_configs::answer(received.decode()?, owned())),
         ApiKey::CreatePartitions => {
             Started::job(create_partitions::answer(received.decode()?, owned()))
         }
@@ -240,6 +244,7 @@ fn start_kafka(
             received.decode()?,
             owned(),
         )),
+        ApiKey::ListConfigResources => list_config_resources::answer(&received.decode()?, context),
     };
     Ok(started)
 }

@@ -1,19 +1,36 @@
 //! Rule A6: configurations changed key by key.
 
+use std::sync::Arc;
+
 use kabuki_protocol::ids::NodeId;
 
 use super::{Bench, rows};
-use crate::messages::{ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource};
+use crate::messages::{
+    ConfigAction, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource,
+};
 use crate::refusal::AlterConfigsRefused;
 
-/// `topic:orders set retention.ms=5; append cleanup.policy=compact`.
+/// `topic:orders set retention.ms=5; append cleanup.policy=compact`, or `topic:orders = retention.ms=5; flush.ms=1`.
 fn alteration(text: &str) -> ConfigAlteration {
     let (resource, operations) = text.split_once(' ').unwrap();
     let resource = match resource.split_once(':').unwrap() {
         ("topic", name) => ConfigResource::Topic(name.to_owned()),
         ("broker", "") => ConfigResource::DefaultBroker,
+        ("group", name) => ConfigResource::Group(name.to_owned()),
         (_, node) => ConfigResource::Broker(NodeId(node.parse().unwrap())),
     };
+    if let Some(configs) = operations.strip_prefix('=') {
+        let configs = configs.split(';').map(str::trim);
+        let configs = configs.filter(|pair| !pair.is_empty());
+        let configs = configs.map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (pair.to_owned(), None),
+        });
+        return ConfigAlteration {
+            resource,
+            change: ConfigChange::Replacement(configs.collect()),
+        };
+    }
     let operations = operations.split(';').map(|operation| {
         let (action, pair) = operation.trim().split_once(' ').unwrap();
         let action = match action {
@@ -34,7 +51,7 @@ fn alteration(text: &str) -> ConfigAlteration {
     });
     ConfigAlteration {
         resource,
-        operations: operations.collect(),
+        change: ConfigChange::Operations(operations.collect()),
     }
 }
 
@@ -47,6 +64,7 @@ fn overrides(bench: &Bench, resource: &ConfigResource) -> String {
         },
         ConfigResource::Broker(node) => image.broker_configs(*node),
         ConfigResource::DefaultBroker => image.default_broker_configs().clone(),
+        ConfigResource::Group(name) => Arc::new(image.group_overrides(name).clone()),
     };
     let pairs = configs.iter().map(|(key, value)| format!("{key}={value}"));
     pairs.collect::<Vec<_>>().join(" ")
@@ -72,6 +90,8 @@ fn alter_configs_follows_rule_a6() {
         topic:orders delete cleanup.policy; set flush.ms=1 | flush.ms=1 retention.ms=5000
         topic:orders delete cleanup.policy           | flush.ms=1 retention.ms=5000
         topic:missing set retention.ms=1             | no topic of this name exists
+        topic:missing set flush.ms=x; set flush.ms=1 | key \"flush.ms\" stands more than once
+        topic:missing set no.such=1                  | unknown topic config name: no.such
         broker:1 set log.retention.ms=7              | log.retention.ms=7
         broker: set message.max.bytes=99             | message.max.bytes=99
         broker:1 set message.max.bytes=-1            | invalid value \"-1\" for configuration message.max.bytes: must be at least 0
@@ -89,6 +109,28 @@ fn alter_configs_follows_rule_a6() {
         broker:9 set log.retention.ms=7              | broker 9 is not registered
         broker:1 delete log.retention.ms             |
         broker: delete message.max.bytes             |
+        topic:orders = segment.ms=7                  | segment.ms=7
+        topic:orders = segment.ms=8; flush.ms=2      | flush.ms=2 segment.ms=8
+        topic:orders = flush.ms=2; flush.ms=3        | key \"flush.ms\" stands more than once
+        topic:orders = flush.ms                      | key \"flush.ms\" needs a value
+        topic:orders = no.such=1                     | unknown topic config name: no.such
+        topic:orders = flush.ms=x                    | invalid value \"x\" for configuration flush.ms: is not a number of type long
+        topic:orders = min.compaction.lag.ms=9; max.compaction.lag.ms=8 | min.compaction.lag.ms = 9 contradicts max.compaction.lag.ms = 8
+        topic:orders =                               |
+        broker:1 = log.retention.ms=7                | log.retention.ms=7
+        broker:1 = node.id=1                         | configuration node.id can not be changed while the broker runs
+        broker:1 =                                   |
+        group:g set consumer.session.timeout.ms=50000 | consumer.session.timeout.ms=50000
+        group:g set consumer.session.timeout.ms=60001 | invalid value \"60001\" for configuration consumer.session.timeout.ms: must be between 45000 (group.consumer.min.session.timeout.ms) and 60000 (group.consumer.max.session.timeout.ms)
+        group:g set consumer.heartbeat.interval.ms=4999 | invalid value \"4999\" for configuration consumer.heartbeat.interval.ms: must be between 5000 (group.consumer.min.heartbeat.interval.ms) and 15000 (group.consumer.max.heartbeat.interval.ms)
+        group:g set streams.num.standby.replicas=3   | invalid value \"3\" for configuration streams.num.standby.replicas: must be at most 2 (group.streams.max.standby.replicas)
+        group:g set share.auto.offset.reset=by_duration:P1DT2H3.5S | consumer.session.timeout.ms=50000 share.auto.offset.reset=by_duration:P1DT2H3.5S
+        group:g set share.auto.offset.reset=by_duration:PT | invalid value \"by_duration:PT\" for configuration share.auto.offset.reset: must be latest, earliest or by_duration:PnDTnHnMn.nS
+        group:g set share.auto.offset.reset=never    | invalid value \"never\" for configuration share.auto.offset.reset: must be latest, earliest or by_duration:PnDTnHnMn.nS
+        group:g set retention.ms=1                   | unknown group config name: retention.ms
+        group:g append consumer.session.timeout.ms=1 | configuration consumer.session.timeout.ms is not a list, so entries can not be added or taken away
+        group:g = consumer.heartbeat.interval.ms=6000 | consumer.heartbeat.interval.ms=6000
+        group:g delete consumer.heartbeat.interval.ms |
     ";
     let mut bench = Bench::with_brokers(1);
     bench.topic("orders", 1, 1);

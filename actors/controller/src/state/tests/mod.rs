@@ -28,7 +28,7 @@ impl Bench {
     pub(super) fn with_brokers(broker_count: i32) -> Self {
         let (config, _) = BrokerConfig::parse(BTreeMap::new()).unwrap();
         let image = MetadataImage::empty("test-cluster");
-        let metadata = Metadata::new(image, Settings::new(&config));
+        let metadata = Metadata::new(image, Settings::new(&config.into()));
         let mut bench = Self {
             metadata,
             log: Records::new(),

@@ -8,8 +8,8 @@ use super::{Bench, new_topic};
 use crate::features::GROUP_VERSION;
 use crate::image::{DirectoryId, MetadataImage};
 use crate::messages::{
-    ConfigAction, ConfigAlteration, ConfigOperation, ConfigResource, FeatureUpdate, PartitionRef,
-    TopicRef, UpgradeType,
+    ConfigAction, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource, FeatureUpdate,
+    PartitionRef, TopicRef, UpgradeType,
 };
 use crate::records::MetadataRecord;
 use crate::state::{apply, snapshot_records};
@@ -27,9 +27,11 @@ fn busy() -> Bench {
     for resource in [
         ConfigResource::Topic("first".into()),
         ConfigResource::Broker(NodeId(1)),
+        ConfigResource::Group("readers".into()),
     ] {
         let key = match resource {
             ConfigResource::Topic(_) => "retention.ms",
+            ConfigResource::Group(_) => "consumer.assignment.interval.ms",
             _ => "log.retention.ms",
         };
         let operation = ConfigOperation {
@@ -39,7 +41,7 @@ fn busy() -> Bench {
         };
         let asked = [ConfigAlteration {
             resource,
-            operations: vec![operation],
+            change: ConfigChange::Operations(vec![operation]),
         }];
         let decision = bench.metadata.alter_configs(&asked, false);
         assert_eq!(bench.take(decision), [Ok(())]);
@@ -73,11 +75,12 @@ fn shown(image: &MetadataImage) -> String {
         .map(|name| format!("{:?}", image.folded_names.get(name)))
         .to_vec();
     format!(
-        "{:#?} {:#?} {:#?} {:#?} {:?} {:?} {:?} {folded:?}",
+        "{:#?} {:#?} {:#?} {:#?} {:#?} {:?} {:?} {:?} {folded:?}",
         image.brokers,
         image.topics_by_name(),
         image.broker_configs,
         image.default_broker_configs,
+        image.group_configs,
         image.next_producer_id,
         image.feature_levels,
         image.quorum_leader(),
