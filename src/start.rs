@@ -42,9 +42,12 @@ pub(crate) fn run(args: &StartArgs) -> i32 {
         }
     };
     let (logger, guard) = logging::open(log_format(&config), log_level(&config));
-    for warning in warnings {
-        slog::warn!(logger, "configuration key without effect";
-            "key" => warning.key, "cause" => warning.cause);
+    if !warnings.is_empty() {
+        let keys: Vec<String> = warnings
+            .iter()
+            .map(|warning| format!("{} ({})", warning.key, warning.cause))
+            .collect();
+        slog::warn!(logger, "configuration without effect"; "keys" => keys.join(", "));
     }
     let config = Arc::new(config);
     let options = StageOptions {

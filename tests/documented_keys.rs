@@ -73,6 +73,7 @@ fn every_kabuki_key_in_the_documents_exists() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "docs/configuration.md",
         "docs/running.md",
         "config/kabuki.service",
     ] {

@@ -1,6 +1,7 @@
 //! The shell of the controller: takes commands, lets the state decide, proposes what was decided since
 //! the last commit as one batch, and publishes and answers once it is committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kabuki_protocol::ids::TopicId;
@@ -17,7 +18,7 @@ use crate::messages::{
 use crate::records::Records;
 use crate::refusal::NotCommitted;
 use crate::spec::{ControllerSpec, FailStop};
-use crate::state::{Decision, Metadata, Settings};
+use crate::state::{Decision, Metadata, Settings, idle_keys};
 use crate::voter::{CommitFault, CompactFault, LocalVoter, RecoveredLog, RecoveryFault, flatten};
 
 /// Decides all changes of the metadata. Built by [`crate::spec::spec`].
@@ -36,6 +37,8 @@ pub struct Controller {
     is_compacting: bool,
     is_degraded: bool,
     is_stopping: bool,
+    /// Keys that do nothing and of which the log was told.
+    told_idle: BTreeSet<&'static str>,
 }
 
 /// Sends one answer: that of the state when committed, a refusal when not.
@@ -92,6 +95,7 @@ impl Controller {
             is_compacting: false,
             is_degraded: false,
             is_stopping: false,
+            told_idle: BTreeSet::new(),
         }
     }
 
@@ -137,6 +141,13 @@ impl Controller {
         if records.is_empty() {
             answers.into_iter().for_each(|answer| answer(Ok(())));
             return;
+        }
+        let idle: Vec<String> = idle_keys(&records)
+            .filter(|(key, _)| self.told_idle.insert(key))
+            .map(|(key, cause)| format!("{key} ({cause})"))
+            .collect();
+        if !idle.is_empty() {
+            slog::warn!(cx.log(), "configuration without effect"; "keys" => idle.join(", "));
         }
         let base_offset = self.committed.offset() + 1;
         let image = self.metadata.image.clone();

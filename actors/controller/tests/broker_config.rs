@@ -216,7 +216,7 @@ fn values_are_held_to_their_rules() {
 
 #[test]
 fn keys_without_effect_are_accepted_with_the_reason() {
-    let settings = "zookeeper.connect=a:2181;num.io.threads=8;made.up.key=1;num.partitions=3;\
+    let settings = "zookeeper.connect=a:2181;num.io.threads=9;num.network.threads=3;made.up.key=1;num.partitions=3;\
                     listener.name.plaintext.max.connections=5";
     let (_, warnings) = parse(settings).unwrap();
     let shown: Vec<String> = warnings

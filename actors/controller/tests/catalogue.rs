@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kabuki_controller::catalogue::{
     CompressionType, ConfigKind, ConfigLayers, ConfigSource, TimestampType, TopicConfig,
-    broker_key, broker_keys, check_topic_configs, topic_key, topic_keys,
+    broker_key, broker_keys, check_topic_configs, group_keys, topic_key, topic_keys,
 };
 use kabuki_controller::image::ConfigOverrides;
 
@@ -34,7 +34,8 @@ fn the_tables_hold_every_key_of_kafka_4_3() {
         .iter()
         .filter(|key| !key.name.starts_with("kabuki."));
     assert_eq!(kafka.count(), 340);
-    for keys in [topic_keys(), broker_keys()] {
+    assert_eq!(group_keys().len(), 17);
+    for keys in [topic_keys(), group_keys(), broker_keys()] {
         assert!(
             keys.is_sorted_by(|left, right| left.name < right.name),
             "no key stands twice"

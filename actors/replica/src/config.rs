@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use kabuki_controller::broker_config::BrokerConfig;
 use kabuki_controller::catalogue::{ConfigLayers, TopicConfig};
-use kabuki_controller::image::ConfigOverrides;
 use kabuki_controller::image::MetadataImage;
 use kabuki_partition::PartitionConfig;
 use kabuki_storage::{LogConfig, ProducerLimits};
@@ -22,7 +21,11 @@ impl PartitionConfigs {
 
     /// What the partitions of a topic are opened with.
     pub(crate) fn of_topic(&self, image: &MetadataImage, topic: &str) -> PartitionConfig {
-        let topic = self.topic_config(image, image.topic(topic).map(|topic| &*topic.configs));
+        let layers = ConfigLayers {
+            topic: image.topic(topic).map(|topic| &*topic.configs),
+            ..ConfigLayers::of_broker(image, &self.broker)
+        };
+        let topic = TopicConfig::effective(&layers);
         PartitionConfig {
             log: LogConfig {
                 segment_bytes: unsigned(topic.segment_bytes),
@@ -34,7 +37,7 @@ impl PartitionConfigs {
                 flush_ms: topic.flush_ms,
             },
             producers: ProducerLimits {
-                expiration_ms: self.broker.number("producer.id.expiration.ms"),
+                expiration_ms: layers.broker_i64("producer.id.expiration.ms"),
                 ..ProducerLimits::default()
             },
         }
@@ -42,18 +45,9 @@ impl PartitionConfigs {
 
     /// How long the files of a deleted topic stay: the topic is gone, so the broker's value counts.
     pub(crate) fn file_delete_delay(&self, image: &MetadataImage) -> Duration {
-        let delay_ms = self.topic_config(image, None).file_delete_delay_ms;
+        let layers = ConfigLayers::of_broker(image, &self.broker);
+        let delay_ms = TopicConfig::effective(&layers).file_delete_delay_ms;
         Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0))
-    }
-
-    fn topic_config(&self, image: &MetadataImage, topic: Option<&ConfigOverrides>) -> TopicConfig {
-        let dynamic_broker = image.broker_configs(self.broker.node_id());
-        TopicConfig::effective(&ConfigLayers {
-            topic,
-            dynamic_broker: &dynamic_broker,
-            dynamic_default: image.default_broker_configs(),
-            static_broker: self.broker.values(),
-        })
     }
 }
 

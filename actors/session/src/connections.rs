@@ -32,12 +32,12 @@ pub(crate) enum ConnectionRefused {
 /// The open connections of all listeners.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    limits: ConnectionLimits,
     open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    limits: ConnectionLimits,
     count: usize,
     by_address: HashMap<IpAddr, usize>,
     /// Listeners that stopped accepting.
@@ -54,8 +54,23 @@ pub(crate) struct ConnectionPermit {
 impl Connections {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
-            limits,
-            open: Mutex::default(),
+            open: Mutex::new(Open {
+                limits,
+                count: 0,
+                by_address: HashMap::new(),
+                waiting: Vec::new(),
+            }),
+        }
+    }
+
+    /// Other limits from now on; connections that are open stay.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        let mut open = self.lock();
+        open.limits = limits;
+        let waiting = std::mem::take(&mut open.waiting);
+        drop(open);
+        for waker in waiting {
+            waker.wake();
         }
     }
 
@@ -68,7 +83,7 @@ impl Connections {
     /// the acceptor stops, so that clients hang in connecting instead of being cut off (V4).
     pub(crate) fn has_room(&self, waker: &Waker) -> bool {
         let mut open = self.lock();
-        if open.count < self.limits.connections_max {
+        if open.count < open.limits.connections_max {
             return true;
         }
         if !open.waiting.iter().any(|other| other.will_wake(waker)) {
@@ -83,12 +98,12 @@ impl Connections {
         address: IpAddr,
     ) -> Result<ConnectionPermit, ConnectionRefused> {
         let address = address.to_canonical();
-        let limits = &self.limits;
+        let mut open = self.lock();
+        let limits = &open.limits;
         let connections_max = *limits
             .per_ip_overrides
             .get(&address)
             .unwrap_or(&limits.connections_per_ip_max);
-        let mut open = self.lock();
         let from_address = open.by_address.entry(address).or_default();
         if *from_address >= connections_max {
             if *from_address == 0 {
@@ -154,6 +169,22 @@ mod tests {
         assert!(!connections.has_room(waker));
         drop(first);
         assert!(connections.has_room(waker));
+    }
+
+    #[test]
+    fn a_wider_limit_wakes_those_who_wait_for_room() {
+        let connections = connections(1, 10);
+        let _open = connections.admit("10.0.0.1".parse().unwrap()).unwrap();
+        assert!(!connections.has_room(Waker::noop()));
+        connections.set_limits(ConnectionLimits {
+            connections_max: 2,
+            connections_per_ip_max: 1,
+            per_ip_overrides: HashMap::new(),
+        });
+        assert!(connections.lock().waiting.is_empty());
+        assert!(connections.has_room(Waker::noop()));
+        let refused = connections.admit("10.0.0.1".parse().unwrap());
+        refused.expect_err("the limit of an address holds, too");
     }
 
     #[test]

@@ -213,6 +213,7 @@ impl Actor for Listener {
             let Some(acceptor) = self.acceptor.as_ref().filter(|_| !self.is_paused) else {
                 return;
             };
+            self.services.follow_connection_limits();
             if !self.services.connections.has_room(task.waker()) {
                 return;
             }

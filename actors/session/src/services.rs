@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kabuki_controller::broker_config::BrokerConfig;
-use kabuki_controller::image::{ImageWatch, MetadataImage};
+use kabuki_controller::catalogue::ConfigLayers;
+use kabuki_controller::image::{ConfigOverrides, ImageWatch, MetadataImage};
 use kabuki_group::GroupCoordinators;
 use kabuki_protocol::ids::{NodeId, PartitionId};
 use kabuki_runtime::Stage;
@@ -65,6 +66,10 @@ pub struct SessionServices {
     partitions: PartitionFinder,
     groups: Arc<dyn GroupCoordinators>,
     connections_seen: AtomicU64,
+    /// Connections that the process has file descriptors for.
+    connections_max: usize,
+    /// What was set on this broker and on all when the limits of connections were taken from it.
+    limited_by: Mutex<[Arc<ConfigOverrides>; 2]>,
 }
 
 impl SessionServices {
@@ -77,9 +82,11 @@ impl SessionServices {
             limits: SessionLimits::of(&config),
             memory: Arc::new(MemoryBudget::new(memory_bytes)),
             connections: Arc::new(Connections::new(connection_limits(
-                &config,
+                &ConfigLayers::of_broker(&MetadataImage::empty(""), &config),
                 spec.connections_max,
             ))),
+            connections_max: spec.connections_max,
+            limited_by: Mutex::default(),
             closings: ClosingLog::default(),
             fetch_sessions: FetchSessions::new(usize::try_from(slots_max).unwrap_or(0)),
             image: spec.image,
@@ -111,6 +118,25 @@ impl SessionServices {
     /// The consumer groups of this node.
     pub(crate) fn groups(&self) -> &dyn GroupCoordinators {
         &*self.groups
+    }
+
+    /// Takes up limits of connections that were changed while the node runs.
+    pub(crate) fn follow_connection_limits(&self) {
+        let image = self.image();
+        let configs = [
+            image.broker_configs(self.node()),
+            image.default_broker_configs().clone(),
+        ];
+        let mut limited_by = self
+            .limited_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *limited_by != configs {
+            let layers = ConfigLayers::of_broker(&image, &self.config);
+            let limits = connection_limits(&layers, self.connections_max);
+            self.connections.set_limits(limits);
+            *limited_by = configs;
+        }
     }
 
     /// Numbers a new connection; counts from 1.
@@ -165,10 +191,10 @@ impl SessionLimits {
     }
 }
 
-fn connection_limits(config: &BrokerConfig, connections_max: usize) -> ConnectionLimits {
-    let count = |key: &str| usize::try_from(config.number(key)).unwrap_or(0);
+fn connection_limits(config: &ConfigLayers<'_>, connections_max: usize) -> ConnectionLimits {
+    let count = |key: &str| usize::try_from(config.broker_i64(key)).unwrap_or(0);
     let overrides = config
-        .text("max.connections.per.ip.overrides")
+        .broker_text("max.connections.per.ip.overrides")
         .unwrap_or_default();
     ConnectionLimits {
         connections_max: count("max.connections").min(connections_max),

@@ -91,7 +91,7 @@ pub(super) fn check(
         {
             return Err(BrokerConfigRefused::InvalidValue { key, value, cause });
         }
-        if let Some(cause) = without_effect(name) {
+        if let Some(cause) = without_effect(name, value) {
             warnings.push(ConfigWarning {
                 key: name.clone(),
                 cause: cause.to_owned(),
@@ -187,9 +187,9 @@ fn check_lone_node(values: &BTreeMap<String, String>) -> Result<(), BrokerConfig
     Ok(())
 }
 
-/// Why a key does nothing on this node; `None` when it does something.
-fn without_effect(name: &str) -> Option<&'static str> {
-    const REASONS: &[(&str, &str)] = &[
+/// Why a value does nothing on this node; `None` when it does something, or is what holds anyway.
+fn without_effect(name: &str, value: &str) -> Option<&'static str> {
+    const REMOVED: &[(&str, &str)] = &[
         (
             "zookeeper.",
             "there is no ZooKeeper: metadata is in the node's own log",
@@ -208,76 +208,15 @@ fn without_effect(name: &str) -> Option<&'static str> {
         ),
         ("super.users", "there is no authorizer"),
         ("allow.everyone.if.no.acl.found", "there is no authorizer"),
-        ("kafka.metrics.", "Java classes are not loaded"),
-        ("metric.reporters", "Java classes are not loaded"),
-        (
-            "config.providers",
-            "Java classes are not loaded; use environment variables",
-        ),
-        ("security.providers", "Java classes are not loaded"),
-        ("principal.builder.class", "Java classes are not loaded"),
-        (
-            "num.network.threads",
-            "sessions are actors; see kabuki.data.arbiters",
-        ),
-        (
-            "num.io.threads",
-            "requests are handled by actors; see kabuki.data.arbiters",
-        ),
-        (
-            "background.threads",
-            "work in the background is done by actors",
-        ),
-        (
-            "queued.max.requests",
-            "requests are bounded by their bytes; see kabuki.memory.max",
-        ),
-        (
-            "num.recovery.threads.per.data.dir",
-            "recovery runs in the pool; see kabuki.disk.threads",
-        ),
-        ("remote.", "tiered storage is not built"),
-        ("log.local.retention.", "tiered storage is not built"),
-        (
-            "follower.fetch.last.tiered.offset.enable",
-            "tiered storage is not built",
-        ),
-        ("ssl.", "no listener can use TLS yet"),
-        ("sasl.", "no listener can authenticate yet"),
-        ("delegation.token.", "no listener can authenticate yet"),
-        (
-            "connection.failed.authentication.delay.ms",
-            "no listener can authenticate yet",
-        ),
-        (
-            "early.start.listeners",
-            "no authorizer has to be waited for",
-        ),
-        ("controller.quorum.", "the one voter is local"),
-        (
-            "controller.listener.names",
-            "the one voter is local; no controller listener is opened",
-        ),
-        ("replica.", "there is no second node to replicate from"),
-        ("num.replica.", "there is no second node to replicate from"),
-        ("share.", "share groups are not built"),
-        ("group.share.", "share groups are not built"),
-        ("group.streams.", "streams groups are not built"),
-        ("log.cleaner.", "compaction is not built"),
-        (
-            "log.retention.",
-            "segments are not dropped by age or size yet",
-        ),
     ];
-    if name.contains(".purgatory.") {
-        return Some("waits are timers of their sessions; nothing has to be purged");
+    match broker_key(name) {
+        Some(key) => key.idle_at(value),
+        None => REMOVED
+            .iter()
+            .find(|(prefix, _)| name.starts_with(prefix))
+            .map(|(_, reason)| *reason)
+            .or(Some("not a key of this broker")),
     }
-    if let Some((_, reason)) = REASONS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
-        return Some(reason);
-    }
-    broker_key(name)
-        .is_none()
-        .then_some("not a key of this broker")
 }
 
 /// The `kabuki.*` key that takes the fewest changes to reach.

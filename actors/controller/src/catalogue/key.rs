@@ -3,7 +3,7 @@
 //! A line of a table holds, parted by blanks: name, type, flags (`r` read at the start only, `s` sensitive,
 //! `-` neither), default (`-` null, `""` empty), validator (see [`Validator`]), synonyms (`-` none; broker
 //! keys in the order in which they are looked up, `*n` where their unit is n times larger); then ` | ` and
-//! the documentation.
+//! the documentation; then, for a key that does nothing on this node, ` | ` and why.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -72,7 +72,18 @@ pub struct ConfigKey {
     pub sensitive: bool,
     /// What it does.
     pub documentation: &'static str,
+    /// Why it does nothing on this node, or what it waits for; `None` for a key that has its effect.
+    pub without_effect: Option<&'static str>,
     pub(crate) validator: Validator,
+}
+
+impl ConfigKey {
+    /// Why setting the key to `value` does nothing; `None` where it has its effect, or is what holds
+    /// anyway.
+    pub fn idle_at(&self, value: &str) -> Option<&'static str> {
+        let is_default = self.default.unwrap_or("") == value.trim();
+        self.without_effect.filter(|_| !is_default)
+    }
 }
 
 /// A broker key that stands in for another.
@@ -114,6 +125,22 @@ pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
     BROKER.find(name)
 }
 
+/// Broker keys that Kafka can change while it runs and this broker can not: taking a value without
+/// acting on it would promise protection that is not there.
+const FIXED_PREFIXES: [&str; 5] = [
+    "ssl.",
+    "sasl.",
+    "listener",
+    "principal.",
+    "config.providers",
+];
+
+/// Whether a broker key holds its value until the next start of this node.
+pub fn is_fixed(name: &str) -> bool {
+    FIXED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || broker_key(name).is_some_and(|key| key.read_only)
+}
+
 static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::read(&[include_str!("topic_keys.txt")]));
 
 static GROUP: LazyLock<Table> = LazyLock::new(|| Table::read(&[include_str!("group_keys.txt")]));
@@ -152,7 +179,11 @@ impl Table {
 }
 
 fn parse_line(line: &'static str) -> Option<ConfigKey> {
-    let (columns, documentation) = line.split_once(" | ")?;
+    let (columns, words) = line.split_once(" | ")?;
+    let (documentation, without_effect) = match words.split_once(" | ") {
+        Some((documentation, why)) => (documentation, Some(why)),
+        None => (words, None),
+    };
     let mut columns = columns.split_ascii_whitespace();
     let name = columns.next()?;
     let kind = ConfigKind::parse(columns.next()?)?;
@@ -175,6 +206,7 @@ fn parse_line(line: &'static str) -> Option<ConfigKey> {
         read_only: flags.contains('r'),
         sensitive: flags.contains('s'),
         documentation,
+        without_effect,
         validator,
     })
 }

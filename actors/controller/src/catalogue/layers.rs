@@ -157,6 +157,29 @@ impl<'a> ConfigLayers<'a> {
             .unwrap_or_default()
     }
 
+    /// Value in effect of a broker key whose type is an integer and whose default is not null.
+    ///
+    /// # Panics
+    /// When the key is not in the table of broker keys, or is no such number: a bug of the caller.
+    pub fn broker_i64(&self, name: &str) -> i64 {
+        self.broker_text(name)
+            .and_then(|value| value.parse().ok())
+            .expect("validators let only integers pass for integer keys")
+    }
+
+    /// Value in effect of a broker key; `None` for null.
+    ///
+    /// # Panics
+    /// When the key is not in the table of broker keys: a bug of the caller.
+    pub fn broker_text(&self, name: &str) -> Option<&'a str> {
+        let key = broker_key(name).expect("the caller names a key of the table");
+        self.broker_layers()
+            .into_iter()
+            .find_map(|(_, layer)| set_in(layer, name, is_broker_value))
+            .or(key.default)
+            .map(str::trim)
+    }
+
     /// Value in effect of a group key whose type is an integer, for a group with these overrides.
     pub(super) fn group_i64(&self, overrides: &ConfigOverrides, name: &str) -> i64 {
         let key = group_key(name).expect("the caller names a key of the table");

@@ -13,7 +13,8 @@ pub use check::{ConfigRefused, check_topic_configs};
 pub use group_config::ConsumerGroupTimes;
 pub(crate) use group_config::check_group_configs;
 pub use key::{
-    ConfigKey, ConfigKind, broker_key, broker_keys, group_key, group_keys, topic_key, topic_keys,
+    ConfigKey, ConfigKind, broker_key, broker_keys, group_key, group_keys, is_fixed, topic_key,
+    topic_keys,
 };
 pub use layers::{ConfigEntry, ConfigLayers, ConfigSource, ConfigSynonym};
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};

@@ -8,7 +8,7 @@ use kabuki_protocol::ids::TopicId;
 use super::{Decision, Metadata};
 use crate::catalogue::{
     ConfigKey, ConfigKind, ConfigLayers, ConfigRefused, broker_key, check_broker_value,
-    check_group_configs, check_topic_configs, group_key, list_entries, topic_key,
+    check_group_configs, check_topic_configs, group_key, is_fixed, list_entries, topic_key,
 };
 use crate::image::ConfigOverrides;
 use crate::messages::{
@@ -28,16 +28,6 @@ type Altered = Result<(), AlterConfigsRefused>;
 
 /// Broker keys of this broker's own: a misspelt one is told, as it is at the start of a node.
 const OWN_PREFIX: &str = "kabuki.";
-
-/// Broker keys that Kafka can change while it runs and this broker can not: taking a value without
-/// acting on it would promise protection that is not there.
-const FIXED_PREFIXES: [&str; 5] = [
-    "ssl.",
-    "sasl.",
-    "listener",
-    "principal.",
-    "config.providers",
-];
 
 impl Metadata {
     /// Judges each resource by itself; one that stands twice is not changed at all.
@@ -242,8 +232,7 @@ fn find_key(
         return known.map(Some);
     }
     let known = broker_key(name);
-    let is_fixed = FIXED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    if is_fixed || known.is_some_and(|known| known.read_only) {
+    if is_fixed(name) {
         return Err(ConfigRefused::ReadOnly { key });
     }
     if known.is_none() && name.starts_with(OWN_PREFIX) {
@@ -286,6 +275,32 @@ fn value_after(
         entries.retain(|entry| !taken.contains(entry));
     }
     Ok(Some(entries.join(",")))
+}
+
+/// Keys that records set although they do nothing here, with the reason.
+pub(crate) fn idle_keys(
+    records: &[MetadataRecord],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    records.iter().filter_map(|record| {
+        let MetadataRecord::ConfigChanged {
+            resource,
+            key,
+            value: Some(value),
+        } = record
+        else {
+            return None;
+        };
+        let known = match resource {
+            RecordResource::Topic(_) => topic_key(key),
+            RecordResource::Group(_) => group_key(key),
+            RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(key),
+        };
+        match known {
+            Some(known) => Some((known.name, known.idle_at(value)?)),
+            // Any name may be set on a broker: they are told as one.
+            None => Some(("unknown keys", "they are kept for plugins of other brokers")),
+        }
+    })
 }
 
 fn record_changes(

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use kabuki_protocol::ids::ProducerId;
 
 pub(crate) use apply::{ImageBroken, apply};
+pub(crate) use configs::idle_keys;
 pub(crate) use snapshot::snapshot_records;
 
 use crate::broker_config::BrokerConfig;

@@ -62,6 +62,8 @@ pub(super) async fn outcomes(
             }
         }
         Ok(changed) => {
+            // Listeners that wait for room ask again only when they are woken.
+            services.follow_connection_limits();
             for ((place, kind), changed) in places.into_iter().zip(changed) {
                 outcomes[place] = changed
                     .map_err(|refused| (code_for(kind, &refused), Some(refused.to_string())));

@@ -9,6 +9,7 @@ use crate::messages::{
     ConfigAction, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource,
 };
 use crate::refusal::AlterConfigsRefused;
+use crate::state::idle_keys;
 
 /// `topic:orders set retention.ms=5; append cleanup.policy=compact`, or `topic:orders = retention.ms=5; flush.ms=1`.
 fn alteration(text: &str) -> ConfigAlteration {
@@ -204,4 +205,33 @@ fn a_resource_keeps_so_many_bytes_of_configuration() {
     // Room is made by taking away.
     assert_eq!(alter("broker: delete unknown.1"), Ok(()));
     assert_eq!(alter(&format!("broker: set unknown.3={value}")), Ok(()));
+}
+
+#[test]
+fn keys_that_do_nothing_are_named_with_the_reason() {
+    let mut bench = Bench::with_brokers(1);
+    bench.topic("orders", 1, 1);
+    let asked = [
+        "topic:orders set retention.ms=5; set preallocate=false; set segment.ms=5",
+        "broker: set log.cleaner.threads=2; set made.up=1",
+        "group:g set share.isolation.level=read_committed; set consumer.session.timeout.ms=50000",
+    ];
+    let decision = bench.metadata.alter_configs(&asked.map(alteration), false);
+    let idle: Vec<_> = idle_keys(&decision.records).collect();
+    assert_eq!(
+        idle,
+        [
+            (
+                "retention.ms",
+                "segments are not dropped by age or size yet"
+            ),
+            ("log.cleaner.threads", "compaction is not built"),
+            ("unknown keys", "they are kept for plugins of other brokers"),
+            ("share.isolation.level", "share groups are not built"),
+        ]
+    );
+    let decision = bench
+        .metadata
+        .alter_configs(&["broker:1 delete retention.ms"].map(alteration), false);
+    assert_eq!(idle_keys(&decision.records).count(), 0);
 }
