@@ -335,7 +335,13 @@ fn configurations_are_described_with_their_sources_and_changed_key_by_key() {
             (resource::TOPIC, "nowhere", "retention.ms", "1", 3),
             (resource::BROKER, "7", "log.retention.ms", "1", 42),
             (resource::GROUP, "g", "x", "1", 40),
-            (resource::GROUP, "", "consumer.session.timeout.ms", "50000", 42),
+            (
+                resource::GROUP,
+                "",
+                "consumer.session.timeout.ms",
+                "50000",
+                42,
+            ),
         ] {
             let answer = client.call(1, &set(resource_type, name, key, value)).await;
             assert_eq!(answer.responses[0].error_code, expected, "{name} {key}");
