@@ -18,13 +18,17 @@ from config_tools import CONFIG_SCENARIOS
 from files import check_files
 from group_scenarios import GROUP_SCENARIOS
 from group_tools import TOOL_SCENARIOS
+from operator_tools import OPERATOR_SCENARIOS
 from places import KABUKI
 from scenarios import SCENARIOS as RECORD_SCENARIOS
 from scenarios import Bench
 
 # Clients run side by side: most of a command-line client's time is its start-up.
 CLIENTS_AT_ONCE = 3
-SCENARIOS = {**RECORD_SCENARIOS, **CONFIG_SCENARIOS, **GROUP_SCENARIOS, **TOOL_SCENARIOS, **BROKER_SCENARIOS}
+SCENARIOS = {
+    **RECORD_SCENARIOS, **CONFIG_SCENARIOS, **GROUP_SCENARIOS,
+    **TOOL_SCENARIOS, **OPERATOR_SCENARIOS, **BROKER_SCENARIOS,
+}
 PASSED, FAILED, EMPTY = "ok", "FAIL", "-"
 FILES_ROW = "files on disk"
 

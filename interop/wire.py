@@ -26,6 +26,7 @@ class StoredBatch:
     producer_epoch: int
     base_sequence: int
     record_count: int
+    bytes: int
 
 
 class Connection:
@@ -128,4 +129,5 @@ def headers(records):
             producer_epoch=producer_epoch,
             base_sequence=base_sequence,
             record_count=record_count,
+            bytes=12 + length,
         )

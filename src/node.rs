@@ -15,8 +15,8 @@ use kabuki_protocol::ids::NodeId;
 use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
 use kabuki_runtime::{ActorPath, Addr, Arbiter, GroupOptions, Stage, Supervisor};
 use kabuki_session::{
-    BindRefused, BoundListener, ControllerPort, PartitionPort, ServicesSpec, SessionServices,
-    SessionStage,
+    BindRefused, BoundListener, ControllerPort, LogDirPort, PartitionPort, ServicesSpec,
+    SessionServices, SessionStage,
 };
 use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
 use kabuki_storage::{Disk, DiskOptions, FileSystem, RealFs};
@@ -141,6 +141,7 @@ impl Node {
             image,
             controller: ControllerPort::of(&controller),
             partitions: partition_finder(stage),
+            log_dirs: log_dir_ports(&config, &identity, &replicas),
             groups: Arc::new(coordinators.clone()),
             stage: stage.clone(),
             memory_bytes_default: memory::in_flight_bytes_default(),
@@ -360,6 +361,24 @@ fn partition_finder(stage: &Stage) -> kabuki_session::PartitionFinder {
         let address = registry.find::<Partition>(&group.child(&partition.to_string()))?;
         Some(PartitionPort::of(&address))
     })
+}
+
+/// The log directories of the configuration; those that were left out at the start have nobody.
+fn log_dir_ports(
+    config: &BrokerConfig,
+    identity: &Identity,
+    replicas: &Replicas,
+) -> Vec<LogDirPort> {
+    let used: Vec<_> = identity
+        .directories
+        .iter()
+        .zip(replicas.log_dirs())
+        .collect();
+    let port = |path: &PathBuf| {
+        let found = used.iter().find(|(owned, _)| owned.path == *path);
+        LogDirPort::of(path, found.map(|(_, actor)| *actor))
+    };
+    config.log_dirs().iter().map(port).collect()
 }
 
 fn offsets_log_finder(stage: &Stage) -> OffsetsLogFinder {

@@ -53,6 +53,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
             "kabuki-group",
             "kabuki-partition",
             "kabuki-protocol",
+            "kabuki-replica",
             "kabuki-runtime",
             "kabuki-storage",
         ],

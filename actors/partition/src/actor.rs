@@ -216,7 +216,7 @@ impl Handler<ReconfigureLog> for Partition {
 }
 
 impl Handler<DescribePartition> for Partition {
-    fn handle(&mut self, _: DescribePartition, _: &mut Context<Self>) -> PartitionDescription {
+    fn handle(&mut self, query: DescribePartition, _: &mut Context<Self>) {
         let mut description = PartitionDescription {
             partition: self.spec.id.clone(),
             topic_id: self.spec.topic_id,
@@ -237,7 +237,7 @@ impl Handler<DescribePartition> for Partition {
             description.phase = self.phase(open);
             open.describe_into(&mut description);
         }
-        description
+        query.reply.send(description);
     }
 }
 

@@ -10,10 +10,12 @@
 //! | [`ReadRecords`] | query | session | at once, or after the disk was asked |
 //! | [`WatchPartition`], [`UnwatchPartition`] | query | session | when there is more to read |
 //! | [`FindOffset`], [`FindEpochEnd`] | query | session | at once, or after a search |
+//! | [`DescribeProducers`] | query | session | at once |
 //! | [`TrimLog`] | command | session, retention | when the log start is durable |
 //! | [`BecomeLeader`], [`ResignLeadership`] | command | keeper | when it leads, or no longer does |
 //! | [`AwaitLeadership`] | query | session | when it leads |
-//! | [`ReconfigureLog`], [`DescribePartition`] | command, query | keeper | at once |
+//! | [`ReconfigureLog`] | command | keeper | at once |
+//! | [`DescribePartition`] | query | keeper, session | at once |
 //! | [`StopPartition`] | command | keeper | when the files are closed or renamed |
 //! | [`PartitionEvent`], [`CheckpointPartition`] | event, command | sent upwards | |
 //!

@@ -4,6 +4,7 @@
 mod append;
 mod lead;
 mod not_served;
+mod producers;
 mod read;
 mod seek;
 mod upward;
@@ -16,6 +17,7 @@ pub use lead::{
     PartitionStopped, ReconfigureLog, ResignLeadership, StopPartition, StopRefused,
 };
 pub use not_served::NotServed;
+pub use producers::DescribeProducers;
 pub use read::{
     Isolation, PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition,
     WatchPartition, WatcherId,

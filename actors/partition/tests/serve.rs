@@ -442,3 +442,24 @@ fn who_means_a_deleted_topic_of_the_same_name_is_refused() {
         scene.stop().await;
     });
 }
+
+#[test]
+fn producers_are_described_by_a_leader_and_after_a_restart() {
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage, config());
+        scene.put(1).await;
+        assert_eq!(scene.producers().await.unwrap(), []);
+        scene.append(idempotent(0)).await.unwrap().unwrap();
+        scene.append(idempotent(1)).await.unwrap().unwrap();
+        assert_eq!(scene.producers().await.unwrap(), [(9, 0, 1)]);
+        scene.crash();
+        assert_eq!(scene.producers().await.unwrap(), [(9, 0, 1)]);
+        let resign = ResignLeadership {
+            leader_epoch: LeaderEpoch(9),
+        };
+        scene.partition.try_tell(resign).unwrap();
+        let refused = scene.producers().await.unwrap_err();
+        assert!(matches!(refused, NotServed::NotLeader { .. }));
+        scene.stop().await;
+    });
+}

@@ -108,6 +108,8 @@ apis! {
     DescribeConfigs = 32: 1..=4, decode from 1, flexible since 4;
     /// Replaces whole configurations.
     AlterConfigs = 33: 0..=2, decode from 0, flexible since 2;
+    /// Names the log directories of a broker and what lies in them.
+    DescribeLogDirs = 35: 1..=5, decode from 1, flexible since 2;
     /// Adds partitions to topics.
     CreatePartitions = 37: 0..=3, decode from 0, flexible since 2;
     /// Deletes groups.
@@ -122,12 +124,16 @@ apis! {
     UpdateFeatures = 57: 0..=2, decode from 0, flexible since 0;
     /// Names the brokers or controllers of a cluster.
     DescribeCluster = 60: 0..=2, decode from 0, flexible since 0;
+    /// Names the producers that partitions remember.
+    DescribeProducers = 61: 0..=0, decode from 0, flexible since 0;
     /// Keeps a member in its group of the new protocol and tells it what to own.
     ConsumerGroupHeartbeat = 68: 0..=1, decode from 0, flexible since 0;
     /// Describes groups of the new protocol.
     ConsumerGroupDescribe = 69: 0..=1, decode from 0, flexible since 0;
     /// Names what has a configuration.
     ListConfigResources = 74: 0..=1, decode from 0, flexible since 0;
+    /// Names the partitions of topics, a page at a time.
+    DescribeTopicPartitions = 75: 0..=0, decode from 0, flexible since 0;
 }
 
 impl ApiKey {

@@ -178,6 +178,7 @@ fn the_table_names_exactly_the_versions_that_decode() {
         table_line::<messages::OffsetForLeaderEpochRequest>(),
         table_line::<messages::DescribeConfigsRequest>(),
         table_line::<messages::AlterConfigsRequest>(),
+        table_line::<messages::DescribeLogDirsRequest>(),
         table_line::<messages::CreatePartitionsRequest>(),
         table_line::<messages::DeleteGroupsRequest>(),
         table_line::<messages::IncrementalAlterConfigsRequest>(),
@@ -185,9 +186,11 @@ fn the_table_names_exactly_the_versions_that_decode() {
         table_line::<messages::DescribeQuorumRequest>(),
         table_line::<messages::UpdateFeaturesRequest>(),
         table_line::<messages::DescribeClusterRequest>(),
+        table_line::<messages::DescribeProducersRequest>(),
         table_line::<messages::ConsumerGroupHeartbeatRequest>(),
         table_line::<messages::ConsumerGroupDescribeRequest>(),
         table_line::<messages::ListConfigResourcesRequest>(),
+        table_line::<messages::DescribeTopicPartitionsRequest>(),
     ];
     let table: Vec<_> = APIS.iter().map(|spec| spec.key).collect();
     assert_eq!(lines[..], table[..]);

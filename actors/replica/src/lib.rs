@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`kabuki_partition::PartitionEvent`] | partition | the controller hears what concerns it |
 //! | [`kabuki_partition::CheckpointPartition`] | partition | durable with others' in one write |
+//! | [`DescribeLogDir`] | session | the disk is asked how much room it has |
 //! | [`CloseDirectory`] | node, at its stop | last checkpoint and the marker of a clean shutdown |
 //! | [`kabuki_runtime::ChildEvent`] | supervisor | a parked partition is taken offline and probed |
 //!
@@ -46,5 +47,8 @@ mod state;
 
 pub use keeper::ReplicaKeeper;
 pub use log_dir::{LogDir, LogDirSpec};
-pub use messages::{CloseDirectory, DirectoryClosed, DirectoryNotClosed};
+pub use messages::{
+    CloseDirectory, DescribeLogDir, DirectoryClosed, DirectoryNotClosed, LogDirDescription,
+    LogDirUnusable,
+};
 pub use spec::{ReplicaSpec, Replicas, start};

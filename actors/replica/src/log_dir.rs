@@ -1,5 +1,5 @@
-//! `LogDir`: one data directory. Makes the checkpoints of its partitions durable, many at once, and
-//! tells the supervision log how its disk is.
+//! `LogDir`: one data directory. Makes the checkpoints of its partitions durable, many at once, tells
+//! the supervision log how its disk is, and clients how much room there is.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,9 +17,13 @@ use tokio::sync::watch;
 
 use crate::checkpoints::{Checkpoints, Numbers};
 use crate::messages::{
-    CheckpointsRead, CheckpointsWritten, CloseDirectory, DirectoryClosed, DirectoryNotClosed,
-    DiskHealthChanged, ForgetPartition, PartitionForgotten, StandstillChanged,
+    CheckpointsRead, CheckpointsWritten, CloseDirectory, DescribeLogDir, DirectoryClosed,
+    DirectoryNotClosed, DiskHealthChanged, ForgetPartition, LogDirDescription, LogDirUnusable,
+    PartitionForgotten, SpaceFound, StandstillChanged,
 };
+
+/// From so many who wait for the disk on, those who have left are taken out. Each connection waits once.
+const SPACE_WAITING_MAX: usize = 64;
 
 /// Everything a log directory is built from.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct LogDir {
     /// Their numbers are in the write that is out.
     in_flight: Vec<Waiting>,
     is_writing: bool,
+    /// Who wants to know how much room there is. The disk is being asked while there is anybody.
+    space_waiting: Vec<ReplyPort<Result<LogDirDescription, LogDirUnusable>>>,
 }
 
 impl LogDir {
@@ -68,6 +74,7 @@ impl LogDir {
             waiting: Vec::new(),
             in_flight: Vec::new(),
             is_writing: false,
+            space_waiting: Vec::new(),
         }
     }
 
@@ -294,6 +301,46 @@ impl Handler<CloseDirectory> for LogDir {
     fn handle(&mut self, command: CloseDirectory, _cx: &mut Context<Self>) {
         self.closed = Some(command.closed);
         self.waiting.push(Waiting::Close(command.reply));
+    }
+}
+
+impl Handler<DescribeLogDir> for LogDir {
+    /// One job at a time: a disk that hangs takes one thread of the pool, however many ask.
+    fn handle(&mut self, query: DescribeLogDir, cx: &mut Context<Self>) {
+        if self.standstill.is_still() {
+            let cause = "the directory stands still".to_owned();
+            return query.reply.send(Err(LogDirUnusable { cause }));
+        }
+        let is_out = !self.space_waiting.is_empty();
+        // Whoever asks a disk that hangs again and again must not pile up here.
+        if self.space_waiting.len() >= SPACE_WAITING_MAX {
+            self.space_waiting.retain(|reply| !reply.is_abandoned());
+        }
+        self.space_waiting.push(query.reply);
+        if is_out {
+            return;
+        }
+        let root = self.spec.disk.root().to_owned();
+        let job = self.spec.disk.run("space", move |fs| fs.space(&root));
+        cx.spawn(job, |outcome| SpaceFound {
+            outcome: match outcome {
+                Ok(Ok(space)) => Ok(LogDirDescription {
+                    total_bytes: space.total_bytes,
+                    usable_bytes: space.usable_bytes,
+                }),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(fault) => Err(fault.to_string()),
+            }
+            .map_err(|cause| LogDirUnusable { cause }),
+        });
+    }
+}
+
+impl Handler<SpaceFound> for LogDir {
+    fn handle(&mut self, found: SpaceFound, _cx: &mut Context<Self>) {
+        for reply in self.space_waiting.drain(..) {
+            reply.send(found.outcome.clone());
+        }
     }
 }
 

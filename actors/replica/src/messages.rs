@@ -78,6 +78,38 @@ pub enum DirectoryNotClosed {
     },
 }
 
+/// Asks how much room there is on the file system of a log directory. Sent by the session for
+/// DescribeLogDirs.
+pub struct DescribeLogDir {
+    /// Gets the answer, which waits for the disk.
+    pub reply: ReplyPort<Result<LogDirDescription, LogDirUnusable>>,
+}
+
+impl Message for DescribeLogDir {
+    type Reply = ();
+
+    fn undelivered(self, why: Undelivered) {
+        self.reply.refuse(why);
+    }
+}
+
+/// Room of a log directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogDirDescription {
+    /// Size of its file system.
+    pub total_bytes: u64,
+    /// Bytes that the node may still write to it.
+    pub usable_bytes: u64,
+}
+
+/// Nothing can be said of a log directory: it stands still, or its disk failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log directory cannot be used: {cause}")]
+pub struct LogDirUnusable {
+    /// What is wrong.
+    pub cause: String,
+}
+
 /// A newer metadata image is there.
 pub(crate) struct ImageChanged;
 
@@ -239,6 +271,12 @@ pub(crate) struct CheckpointsWritten {
     pub(crate) outcome: Result<Result<(), DirectoryNotClosed>, String>,
 }
 
+/// The disk said how much room it has, or what is wrong with it.
+pub(crate) struct SpaceFound {
+    /// The answer to all who wait for it.
+    pub(crate) outcome: Result<LogDirDescription, LogDirUnusable>,
+}
+
 /// The disk of a log directory became slow or well again.
 pub(crate) struct DiskHealthChanged(pub(crate) watch::Receiver<DiskHealth>);
 
@@ -275,6 +313,7 @@ to_self!(
     JobDone,
     CheckpointsRead,
     CheckpointsWritten,
+    SpaceFound,
     DiskHealthChanged,
     StandstillChanged,
 );

@@ -124,6 +124,11 @@ fn tireless() -> Policy {
 }
 
 impl Replicas {
+    /// The log directories, in the order of [`ReplicaSpec::directories`].
+    pub fn log_dirs(&self) -> &[Addr<LogDir>] {
+        &self.log_dirs
+    }
+
     /// Stops all partitions in order, then makes each directory's checkpoints durable and marks it
     /// as cleanly shut down, unless it holds a partition that was not closed in order.
     ///

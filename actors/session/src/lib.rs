@@ -6,7 +6,7 @@
 //!
 //! # Messages
 //! None from outside: a [`Listener`] hears its socket, a [`Session`] its client and the answers to
-//! what it asked. What they send is in `kabuki_partition` and `kabuki_controller`.
+//! what it asked. What they send is in `kabuki_partition`, `kabuki_controller` and `kabuki_replica`.
 //!
 //! | file | holds |
 //! |---|---|
@@ -55,5 +55,5 @@ mod state;
 
 pub use actor::Session;
 pub use listener::{BindRefused, BoundListener, Listener, SessionStage, spec};
-pub use ports::{ControllerPort, PartitionFinder, PartitionPort};
+pub use ports::{ControllerPort, LogDirPort, PartitionFinder, PartitionPort};
 pub use services::{ServicesSpec, SessionServices, WallClock};

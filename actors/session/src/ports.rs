@@ -2,6 +2,7 @@
 //! tested against small stand-ins and know nothing of how partitions and controller are built.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use kabuki_controller::messages::{
     AllocateProducerId, AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics, UpdateFeatures,
 };
 use kabuki_partition::{
-    AppendRecords, AwaitLeadership, FindEpochEnd, FindOffset, ReadRecords, TrimLog,
-    UnwatchPartition, WatchPartition,
+    AppendRecords, AwaitLeadership, DescribePartition, DescribeProducers, FindEpochEnd, FindOffset,
+    ReadRecords, TrimLog, UnwatchPartition, WatchPartition,
 };
 use kabuki_protocol::ids::PartitionId;
+use kabuki_replica::DescribeLogDir;
 use kabuki_runtime::{
     Actor, Addr, AskError, Handler, Message, Recipient, ReplyPort, Standstill, Undelivered,
     reply_channel,
@@ -30,6 +32,8 @@ pub struct PartitionPort {
     pub(crate) find_epoch_end: Recipient<FindEpochEnd>,
     pub(crate) trim: Recipient<TrimLog>,
     pub(crate) await_leadership: Recipient<AwaitLeadership>,
+    pub(crate) describe: Recipient<DescribePartition>,
+    pub(crate) describe_producers: Recipient<DescribeProducers>,
     /// Whether the thread that serves it stands still; none where that is the session's own.
     pub(crate) standstill: Option<Standstill>,
 }
@@ -47,7 +51,9 @@ impl PartitionPort {
             + Handler<FindOffset>
             + Handler<FindEpochEnd>
             + Handler<TrimLog>
-            + Handler<AwaitLeadership>,
+            + Handler<AwaitLeadership>
+            + Handler<DescribePartition>
+            + Handler<DescribeProducers>,
     {
         Self {
             append: address.recipient(),
@@ -58,6 +64,8 @@ impl PartitionPort {
             find_epoch_end: address.recipient(),
             trim: address.recipient(),
             await_leadership: address.recipient(),
+            describe: address.recipient(),
+            describe_producers: address.recipient(),
             // On the same thread it would tell of a hang only when that is over.
             standstill: (!address.same_arbiter()).then(|| address.standstill().clone()),
         }
@@ -80,6 +88,32 @@ impl PartitionPort {
 
 /// Finds the partition actor of this node, or `None` when it hosts no such replica. Must not block.
 pub type PartitionFinder = Arc<dyn Fn(&PartitionId) -> Option<PartitionPort> + Send + Sync>;
+
+/// A log directory that the configuration names.
+#[derive(Debug, Clone)]
+pub struct LogDirPort {
+    /// What its partitions' directories lie in.
+    pub(crate) path: PathBuf,
+    /// The same as clients are told it, from the root on.
+    pub(crate) name: String,
+    /// Who stands for it; nobody where it was left out at the start.
+    pub(crate) describe: Option<Recipient<DescribeLogDir>>,
+}
+
+impl LogDirPort {
+    /// The port of the actor that stands for a directory, or of one that is offline.
+    pub fn of<A>(path: &Path, address: Option<&Addr<A>>) -> Self
+    where
+        A: Actor + Handler<DescribeLogDir>,
+    {
+        let absolute = std::path::absolute(path);
+        Self {
+            path: path.to_owned(),
+            name: absolute.as_deref().unwrap_or(path).display().to_string(),
+            describe: address.map(Addr::recipient),
+        }
+    }
+}
 
 /// The controller, or whoever forwards to it.
 #[derive(Debug, Clone)]

@@ -124,7 +124,7 @@ pub(crate) fn code_of(refusal: impl Into<ErrorCodeOf>) -> ErrorCode {
 }
 
 /// The code of a request that this replica does not serve; `foreign` stands for a foreign topic.
-fn not_served(why: &NotServed, foreign: ErrorCode) -> ErrorCode {
+pub(crate) fn not_served(why: &NotServed, foreign: ErrorCode) -> ErrorCode {
     match why {
         NotServed::ForeignTopic { .. } => foreign,
         NotServed::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,

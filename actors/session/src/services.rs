@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::closing_log::ClosingLog;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::memory::MemoryBudget;
-use crate::ports::{ControllerPort, PartitionFinder, PartitionPort};
+use crate::ports::{ControllerPort, LogDirPort, PartitionFinder, PartitionPort};
 use crate::state::fetch_sessions::FetchSessions;
 
 /// Milliseconds since 1970 as records are stamped with them; the wall clock outside of tests.
@@ -36,6 +36,8 @@ pub struct ServicesSpec {
     pub controller: ControllerPort,
     /// Finds the partitions of this node.
     pub partitions: PartitionFinder,
+    /// The log directories, in the order of the configuration.
+    pub log_dirs: Vec<LogDirPort>,
     /// The consumer groups of this node.
     pub groups: Arc<dyn GroupCoordinators>,
     /// The runtime of the node: private requests read its registry and its supervision log.
@@ -55,6 +57,7 @@ pub struct SessionServices {
     pub(crate) image: ImageWatch,
     pub(crate) controller: ControllerPort,
     pub(crate) stage: Stage,
+    pub(crate) log_dirs: Vec<LogDirPort>,
     pub(crate) limits: SessionLimits,
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) connections: Arc<Connections>,
@@ -92,6 +95,7 @@ impl SessionServices {
             image: spec.image,
             controller: spec.controller,
             stage: spec.stage,
+            log_dirs: spec.log_dirs,
             clock: spec.clock,
             costly_checks: Arc::new(Semaphore::new(costly_checks_max())),
             partitions: spec.partitions,

@@ -36,8 +36,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// Makes the entries of the directory durable: files created, renamed and removed in it.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Bytes that this process may still write on the file system that holds `path`.
-    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// How large the file system is that holds `path`, and what is left of it.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 
     /// Content of a whole file, which may hold at most `bytes_max` bytes.
     ///
@@ -93,6 +93,15 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// Reserves space up to `length` without changing the length of the file. Where the file system
     /// cannot, nothing happens; where it is full, the error says so.
     fn allocate(&self, length: u64) -> io::Result<()>;
+}
+
+/// Room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that this process may still write.
+    pub usable_bytes: u64,
 }
 
 /// How a file is opened.

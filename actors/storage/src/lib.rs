@@ -57,14 +57,14 @@ pub use dir_scan::{DirKind, DirScan, ScannedDir};
 pub use disk::{Disk, DiskFuture, DiskHealth, DiskOptions, RefusedMark};
 pub use epochs::{EpochCache, EpochStart};
 pub use fault::{DiskFault, FaultClass, classify};
-pub use file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};
+pub use file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode, Space};
 pub use log::{
     BatchSpan, BatchWrite, FlushedLog, Log, LogConfig, LogFault, OpenLog, PageCache, ReadPlan,
     Recovered, RecoveryReport, SegmentSpan, TimestampOffset,
 };
 pub use meta_properties::MetaProperties;
 pub use producers::{
-    ProducerBatch, ProducerLimits, ProducerRefused, ProducerTable, ProducerVerdict,
+    KnownProducer, ProducerBatch, ProducerLimits, ProducerRefused, ProducerTable, ProducerVerdict,
 };
 pub use real_fs::RealFs;
 pub use sim_fs::SimFs;

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use crate::file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};
+use crate::file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode, Space};
 
 /// Slices of one `pwritev` call; the kernel refuses more than 1,024 (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
@@ -76,10 +76,13 @@ impl FileSystem for RealFs {
         fs::File::open(path)?.sync_all()
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        let space = rustix::fs::statvfs(path)?;
-        // f_bavail leaves out the blocks reserved for root, which this process may not use.
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            // f_bavail leaves out the blocks reserved for root, which this process may not use.
+            usable_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        })
     }
 
     fn read_whole(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {

@@ -37,7 +37,7 @@ fn grow(rig: &Rig, opened: &mut Opened, bytes: u64) {
 }
 
 fn used_bytes(rig: &Rig) -> u64 {
-    CAPACITY - rig.fs.free_bytes(Path::new("/data")).unwrap()
+    CAPACITY - rig.fs.space(Path::new("/data")).unwrap().usable_bytes
 }
 
 #[test]

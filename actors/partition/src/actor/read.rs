@@ -13,9 +13,9 @@ use kabuki_storage::log::{ReadDone, ReadJob, TimestampJob};
 use super::Partition;
 use super::jobs::{JobFault, JobOutcome, outcome, own_message};
 use crate::messages::{
-    EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, NotServed, OffsetFound,
-    OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsRead, UnwatchPartition,
-    WatchPartition,
+    DescribeProducers, EpochEnd, FindEpochEnd, FindOffset, FindRefused, Isolation, NotServed,
+    OffsetFound, OffsetTarget, PartitionMoved, ReadRecords, ReadRefused, RecordsRead,
+    UnwatchPartition, WatchPartition,
 };
 use crate::state::{FindPlan, ReadPlan};
 
@@ -243,6 +243,20 @@ impl Handler<FindEpochEnd> for Partition {
             .state
             .find_epoch_end(find.leader_epoch, find.current_leader_epoch);
         find.reply.send(end);
+    }
+}
+
+impl Handler<DescribeProducers> for Partition {
+    fn handle(&mut self, query: DescribeProducers, _: &mut Context<Self>) {
+        let asked = query.topic_id;
+        if let Some(hosted) = self.foreign_to(asked) {
+            let why = NotServed::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
+        let Some(open) = &self.open else {
+            return query.reply.refuse(Undelivered::Restarting);
+        };
+        query.reply.send(open.state.describe_producers());
     }
 }
 

@@ -188,13 +188,27 @@ pub enum StopRefused {
     },
 }
 
-/// Asks for numbers about the partition; also answered while it recovers. Changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DescribePartition;
+/// Asks for numbers about the partition; also answered while it recovers. Changes nothing. Sent by the
+/// replica keeper, and by the session for DescribeLogDirs.
+pub struct DescribePartition {
+    /// Gets the answer.
+    pub reply: ReplyPort<PartitionDescription>,
+}
+
+impl fmt::Debug for DescribePartition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("DescribePartition")
+            .finish_non_exhaustive()
+    }
+}
 
 impl Message for DescribePartition {
-    type Reply = PartitionDescription;
+    type Reply = ();
     const LANE: Lane = Lane::Control;
+
+    fn undelivered(self, why: Undelivered) {
+        self.reply.refuse(why);
+    }
 }
 
 /// Where a partition is in its life.

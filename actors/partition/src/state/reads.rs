@@ -1,11 +1,13 @@
 //! Decides about reads and look-ups: who may see what, and which part of it needs the files.
 
 use kabuki_protocol::ids::{LeaderEpoch, Offset};
+use kabuki_storage::KnownProducer;
 use kabuki_storage::log::TimestampOffset;
 
 use super::{PartitionState, Tickets};
 use crate::messages::{
-    EpochEnd, FindRefused, Isolation, OffsetFound, OffsetTarget, ReadRefused, RecordsRead,
+    EpochEnd, FindRefused, Isolation, NotServed, OffsetFound, OffsetTarget, ReadRefused,
+    RecordsRead,
 };
 use bytes::Bytes;
 
@@ -171,6 +173,12 @@ impl<T: Tickets> PartitionState<T> {
             leader_epoch,
             end_offset,
         })
+    }
+
+    /// The producers that are remembered. Only a leader says so: a follower may know less.
+    pub(crate) fn describe_producers(&self) -> Result<Vec<KnownProducer>, NotServed> {
+        self.leadership.check(LeaderEpoch::NONE)?;
+        Ok(self.producers.producers().collect())
     }
 
     fn epoch_for(&self, offset: Offset) -> LeaderEpoch {

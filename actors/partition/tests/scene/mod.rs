@@ -365,6 +365,20 @@ impl Scene {
         (leader_epoch.get(), end_offset.get())
     }
 
+    /// The producers that it remembers: id, epoch, last sequence.
+    pub(crate) async fn producers(&self) -> Result<Vec<(i64, i16, i32)>, NotServed> {
+        let query = |reply| DescribeProducers {
+            topic_id: topic_id(),
+            reply,
+        };
+        let known = self.partition.ask_with(DEADLINE, query).await.unwrap()?;
+        let numbers = known.iter().map(|known| {
+            let id = known.producer_id.get();
+            (id, known.producer_epoch, known.last_sequence)
+        });
+        Ok(numbers.collect())
+    }
+
     /// What the log directory has stored for it.
     pub(crate) fn stored_recovery_point(&self) -> i64 {
         let path = Path::new(ROOT).join(RECOVERY_POINTS);
@@ -398,7 +412,10 @@ impl Scene {
 
     /// Its numbers.
     pub(crate) async fn describe(&self) -> PartitionDescription {
-        let description = self.partition.ask(DescribePartition, DEADLINE).await;
+        let description = self
+            .partition
+            .ask_with(DEADLINE, |reply| DescribePartition { reply })
+            .await;
         description.unwrap()
     }
 

@@ -63,6 +63,11 @@ fuzz_target!(|frame: &[u8]| {
         Some(ApiKey::ListConfigResources) => {
             exchange::<ListConfigResourcesRequest>(body, version)
         }
+        Some(ApiKey::DescribeLogDirs) => exchange::<DescribeLogDirsRequest>(body, version),
+        Some(ApiKey::DescribeProducers) => exchange::<DescribeProducersRequest>(body, version),
+        Some(ApiKey::DescribeTopicPartitions) => {
+            exchange::<DescribeTopicPartitionsRequest>(body, version)
+        }
         None => private(&decoder),
     }
 });

@@ -36,7 +36,10 @@ macro_rules! for_each_message {
             DescribeGroupsRequest DescribeGroupsResponse ListGroupsRequest ListGroupsResponse
             DeleteGroupsRequest DeleteGroupsResponse OffsetDeleteRequest OffsetDeleteResponse
             ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse
-            ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse)
+            ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse
+            DescribeLogDirsRequest DescribeLogDirsResponse
+            DescribeProducersRequest DescribeProducersResponse
+            DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse)
     };
     (@each $check:ident: $($name:ident)*) => {
         $($check::<kabuki_protocol::messages::$name>();)*

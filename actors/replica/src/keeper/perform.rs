@@ -333,7 +333,10 @@ impl ReplicaKeeper {
 /// Asks a partition how it is until it says so.
 async fn describe(addr: Addr<Partition>) -> Result<PartitionDescription, NotPlaying> {
     loop {
-        match addr.ask(DescribePartition, DESCRIBE_WAIT).await {
+        match addr
+            .ask_with(DESCRIBE_WAIT, |reply| DescribePartition { reply })
+            .await
+        {
             Ok(description) => return Ok(description),
             Err(AskError::NotDone(Undelivered::Parked)) => return Err(NotPlaying::Parked),
             Err(AskError::NotDone(Undelivered::Stopped)) => return Err(NotPlaying::Gone),

@@ -16,7 +16,9 @@ use kabuki_partition::{
 };
 use kabuki_protocol::ids::{NodeId, TopicId};
 use kabuki_protocol::records::{AppendRules, BatchBuilder, CheckedBatch, Compression, check_batch};
-use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
+use kabuki_replica::{
+    DescribeLogDir, LogDirDescription, LogDirSpec, LogDirUnusable, ReplicaSpec, Replicas,
+};
 use kabuki_runtime::{ActorPath, ActorState, Addr, AskError, EventKind, Stage};
 use kabuki_storage::{Disk, FileSystem, SimFs};
 
@@ -125,6 +127,17 @@ impl Scene {
         }
     }
 
+    /// How much room a log directory says that it has.
+    pub(crate) async fn room(
+        &self,
+        directory: usize,
+    ) -> Result<Result<LogDirDescription, LogDirUnusable>, AskError> {
+        let actor = &self.replicas.log_dirs()[directory];
+        actor
+            .ask_with(Duration::from_secs(5), |reply| DescribeLogDir { reply })
+            .await
+    }
+
     /// Stops in order; returns the disk and what could not be closed.
     pub(crate) async fn stop(self) -> (SimFs, Vec<String>) {
         let trouble = self.replicas.stop(DEADLINE).await;
@@ -195,7 +208,10 @@ impl Scene {
     /// Numbers of a partition.
     pub(crate) async fn describe(&self, partition: &str) -> PartitionDescription {
         let actor = self.find(partition).unwrap();
-        actor.ask(DescribePartition, DEADLINE).await.unwrap()
+        actor
+            .ask_with(DEADLINE, |reply| DescribePartition { reply })
+            .await
+            .unwrap()
     }
 
     /// Appends one record of `bytes` bytes.

@@ -44,7 +44,7 @@ pub(super) const CLUSTER_OPERATIONS: i32 =
 
 /// Every operation Kafka knows for a topic: read 3, write 4, create 5, delete 6, alter 7, describe 8,
 /// describe configs 10, alter configs 11.
-const TOPIC_OPERATIONS: i32 =
+pub(super) const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// How long an answer waits for an automatic creation. Clients ask again after about 100 ms, so a
@@ -322,7 +322,8 @@ fn topic_row(
     }
 }
 
-fn partition_row(
+/// One partition as `version` shows it.
+pub(super) fn partition_row(
     partition_index: i32,
     partition: &PartitionImage,
     image: &MetadataImage,

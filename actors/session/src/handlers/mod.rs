@@ -13,7 +13,10 @@ mod delete_topics;
 mod describe_actors;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
 mod describe_quorum;
+mod describe_topic_partitions;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod find_coordinator;
@@ -162,6 +165,9 @@ fn bound_partitions(api: ApiKey, received: &mut Received, context: &RequestConte
             | ApiKey::OffsetFetch
             | ApiKey::OffsetDelete
             | ApiKey::DescribeQuorum
+            | ApiKey::DescribeLogDirs
+            | ApiKey::DescribeProducers
+            | ApiKey::DescribeTopicPartitions
     );
     if names_partitions && received.body.left_bytes() > BYTES_UNBOUNDED {
         let known = context.services.image().partition_count();
@@ -228,6 +234,15 @@ fn start_kafka(
         ApiKey::DescribeQuorum => describe_quorum::answer(&received.decode()?, context),
         ApiKey::UpdateFeatures => {
             Started::job(update_features::answer(received.decode()?, owned()))
+        }
+        ApiKey::DescribeLogDirs => {
+            Started::job(describe_log_dirs::answer(received.decode()?, owned()))
+        }
+        ApiKey::DescribeProducers => {
+            Started::job(describe_producers::answer(received.decode()?, owned()))
+        }
+        ApiKey::DescribeTopicPartitions => {
+            describe_topic_partitions::answer(&received.decode()?, context)
         }
         ApiKey::DescribeCluster => describe_cluster::answer(&received.decode()?, context),
         ApiKey::DeleteGroups => {

@@ -5,9 +5,11 @@
 
 pub(crate) mod client;
 pub(crate) mod stub_groups;
+pub(crate) mod stub_log_dir;
 pub(crate) mod stub_partition;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,13 +22,15 @@ use kabuki_runtime::{
     ActorPath, Addr, ChildSpec, GroupOptions, Policy, Stage, Standstill, Supervisor,
 };
 use kabuki_session::{
-    BoundListener, ControllerPort, PartitionPort, ServicesSpec, SessionServices, SessionStage,
+    BoundListener, ControllerPort, LogDirPort, PartitionPort, ServicesSpec, SessionServices,
+    SessionStage,
 };
 use kabuki_storage::{Disk, SimFs};
 use tokio::time::Instant;
 
 use client::Client;
 use stub_groups::StubGroups;
+use stub_log_dir::StubLogDir;
 use stub_partition::{StubLog, StubPartition};
 
 /// What a test may wait for a controller that never disappoints.
@@ -120,11 +124,17 @@ impl Node {
                 None => port,
             })
         };
+        let dir = stage.root().start(ChildSpec::new("dir", || StubLogDir));
+        let log_dirs = vec![
+            LogDirPort::of(Path::new("/data"), Some(&dir)),
+            LogDirPort::of::<StubLogDir>(Path::new("/gone"), None),
+        ];
         let services = SessionServices::new(ServicesSpec {
             config,
             image: image.clone(),
             controller: ControllerPort::of(&controller),
             partitions: Arc::new(partitions),
+            log_dirs,
             groups: Arc::new(groups.clone()),
             stage: stage.clone(),
             memory_bytes_default: 0,
@@ -201,8 +211,10 @@ impl Node {
         let log = StubLog::default();
         let shared = log.clone();
         let topic_id = self.topic_id(topic);
-        let child = ChildSpec::new(format!("{topic}-{index}"), move || {
-            StubPartition::new(topic_id, shared.clone(), LeaderEpoch(0))
+        let name = format!("{topic}-{index}");
+        let partition: PartitionId = name.parse().expect("a partition's name");
+        let child = ChildSpec::new(name, move || {
+            StubPartition::new(partition.clone(), topic_id, shared.clone(), LeaderEpoch(0))
         });
         self.replicas.start(child.policy(Policy::default()));
         log

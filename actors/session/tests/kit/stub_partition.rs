@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 use kabuki_partition::{
-    AppendRecords, AppendRefused, AwaitLeadership, AwaitRefused, EpochEnd, FindEpochEnd,
-    FindOffset, FindRefused, LeadershipHeld, LogTrimmed, NotServed, OffsetFound, OffsetTarget,
-    PartitionMoved, ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog, TrimRefused,
-    UnwatchPartition, WatchPartition, WatcherId,
+    AppendRecords, AppendRefused, AwaitLeadership, AwaitRefused, DescribePartition,
+    DescribeProducers, EpochEnd, FindEpochEnd, FindOffset, FindRefused, LeadershipHeld, LogTrimmed,
+    NotServed, OffsetFound, OffsetTarget, PartitionDescription, PartitionMoved, PartitionPhase,
+    ReadRecords, ReadRefused, RecordsAppended, RecordsRead, TrimLog, TrimRefused, UnwatchPartition,
+    WatchPartition, WatcherId,
 };
-use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
 use kabuki_runtime::{Actor, Context, Handler, Message, ReplyPort};
+use kabuki_storage::KnownProducer;
 
 /// What the test sees of a partition, and tells it.
 #[derive(Clone, Default)]
@@ -35,6 +37,9 @@ pub(crate) struct Shared {
     pub(crate) swallows_reads: bool,
     /// Who waits for leadership waits until [`TakeLead`].
     pub(crate) does_not_lead: bool,
+    pub(crate) producers: Vec<KnownProducer>,
+    /// It says that its log is not open yet.
+    pub(crate) recovers: bool,
     pub(crate) watchers: Vec<WatcherId>,
     pub(crate) watches_seen: usize,
     pub(crate) reads_seen: usize,
@@ -49,6 +54,7 @@ impl StubLog {
 }
 
 pub(crate) struct StubPartition {
+    partition: PartitionId,
     topic_id: TopicId,
     log: StubLog,
     leader_epoch: LeaderEpoch,
@@ -82,8 +88,14 @@ impl StubPartition {
         }
     }
 
-    pub(crate) fn new(topic_id: TopicId, log: StubLog, leader_epoch: LeaderEpoch) -> Self {
+    pub(crate) fn new(
+        partition: PartitionId,
+        topic_id: TopicId,
+        log: StubLog,
+        leader_epoch: LeaderEpoch,
+    ) -> Self {
         Self {
+            partition,
             topic_id,
             log,
             leader_epoch,
@@ -284,6 +296,43 @@ impl Handler<FindEpochEnd> for StubPartition {
             leader_epoch: self.leader_epoch,
             end_offset: Offset(self.log.lock().log_end),
         }));
+    }
+}
+
+impl Handler<DescribeProducers> for StubPartition {
+    fn handle(&mut self, query: DescribeProducers, _cx: &mut Context<Self>) {
+        let (asked, hosted) = (query.topic_id, self.topic_id);
+        if asked != hosted {
+            let why = NotServed::ForeignTopic { asked, hosted };
+            return query.reply.send(Err(why));
+        }
+        query.reply.send(Ok(self.log.lock().producers.clone()));
+    }
+}
+
+impl Handler<DescribePartition> for StubPartition {
+    fn handle(&mut self, query: DescribePartition, _cx: &mut Context<Self>) {
+        let log = self.log.lock();
+        let batches = log.batches.iter();
+        query.reply.send(PartitionDescription {
+            partition: self.partition.clone(),
+            topic_id: self.topic_id,
+            dir: format!("/data/{}", self.partition).into(),
+            phase: match log.recovers {
+                true => PartitionPhase::Recovering,
+                false => PartitionPhase::Leading,
+            },
+            leader_epoch: self.leader_epoch,
+            log_start: Offset(log.log_start),
+            high_watermark: Offset(log.log_end),
+            last_stable_offset: Offset(log.log_end),
+            log_end: Offset(log.log_end),
+            recovery_point: Offset(log.log_end),
+            size_bytes: batches.map(|(_, bytes)| bytes.len() as u64).sum(),
+            segment_count: 1,
+            producer_count: log.producers.len(),
+            watcher_count: self.watchers.len(),
+        });
     }
 }
 

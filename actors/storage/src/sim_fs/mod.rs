@@ -17,7 +17,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustix::io::Errno;
 
-use crate::file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode};
+use crate::file_system::{DirEntry, File, FileSystem, LockGuard, OpenMode, Space};
 
 pub(crate) use jobs::Performed;
 pub use rules::{FaultRule, Operation, RuleId};
@@ -368,10 +368,13 @@ impl FileSystem for SimFs {
         Ok(())
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<Space> {
         let disk = self.admit(Operation::List, path)?;
         disk.tree.find(path)?;
-        Ok(disk.free_bytes())
+        Ok(Space {
+            total_bytes: disk.capacity_bytes.unwrap_or(u64::MAX),
+            usable_bytes: disk.free_bytes(),
+        })
     }
 
     fn read_whole(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
