@@ -9,8 +9,8 @@ use kabuki_group::names::GroupId;
 use kabuki_group::records::OffsetKey;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::offset_delete::{
-    OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition,
-    OffsetDeleteResponseTopic,
+    OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse,
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
 use super::{NotAnswered, ask, foreign};
@@ -62,7 +62,11 @@ async fn delete(
     let error = match ask(&group, delete, context).await {
         Ok(GroupAnswer::DeleteOffsets(Ok(deleted))) => {
             let mut deleted = deleted.into_iter();
-            let topics = request.topics.into_iter().map(|topic| {
+            // As Kafka does, a topic that is there is left out when none of its partitions is named.
+            let is_told = |topic: &OffsetDeleteRequestTopic| {
+                !topic.partitions.is_empty() || image.topic(&topic.name).is_none()
+            };
+            let topics = request.topics.into_iter().filter(is_told).map(|topic| {
                 let known = image.topic(&topic.name);
                 let is_known = |index| known.is_some_and(|topic| topic.partition(index).is_some());
                 let partitions = topic.partitions.iter().map(|asked| {
