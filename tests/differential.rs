@@ -4,10 +4,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use kabuki_differential::{
-    Coverage, Difference, Golden, Lists, Rules, Schemas, SequenceFile, differences_of, home, play,
+    Coverage, Difference, DrawnCodes, ErrorCodes, Golden, Lists, Rules, Schemas, SequenceFile,
+    differences_of, home, lines_of, play,
 };
 use support::NodeHome;
 
@@ -17,6 +19,7 @@ struct Run {
     equal_count: usize,
     differences: Vec<Difference>,
     coverage: Coverage,
+    drawn: DrawnCodes,
     /// Key, and lowest and highest version, as the node itself says.
     advertised: Vec<(i16, i16, i16)>,
 }
@@ -29,7 +32,12 @@ fn every_request_is_answered_as_kafka_answers_it() {
     let run = run(&lists, &schemas);
     let verdict = lists.judge(&run.differences);
 
-    println!("{}", run.coverage.table());
+    let codes = ErrorCodes::read(&home()).expect("the list of codes can be read");
+    println!("good/refused requests by version\n{}", run.coverage.table());
+    println!(
+        "error codes and how many answers have them\n{}",
+        codes.table(&run.drawn)
+    );
     println!(
         "{} requests in {} ms, {} answered as Kafka does; fields that differ: {} on purpose, {} pending, {} not listed",
         run.request_count,
@@ -42,8 +50,8 @@ fn every_request_is_answered_as_kafka_answers_it() {
     for (file, reason) in &lists.not_replayed {
         println!("not asked: {file}: {reason}");
     }
-    for difference in &verdict.unlisted {
-        println!("{difference}");
+    for line in lines_of(verdict.unlisted.iter().copied(), ["kafka", "here"]) {
+        println!("{line}");
     }
     for listed in &verdict.stale {
         println!(
@@ -62,6 +70,8 @@ fn every_request_is_answered_as_kafka_answers_it() {
         verdict.stale.len()
     );
     assert_coverage(&lists, &schemas, &run);
+    assert_codes(&codes, &schemas, &run);
+    assert_readme(&run);
 }
 
 /// Puts all files to a fresh node.
@@ -78,6 +88,7 @@ fn run(lists: &Lists, schemas: &Schemas) -> Run {
         equal_count: 0,
         differences: Vec::new(),
         coverage: Coverage::default(),
+        drawn: DrawnCodes::default(),
         advertised: Vec::new(),
     };
     for file in &files {
@@ -85,12 +96,13 @@ fn run(lists: &Lists, schemas: &Schemas) -> Run {
         if lists.not_replayed.contains_key(&file.name) {
             continue;
         }
-        let exchanges = play(file, node.address(), schemas, &rules)
+        let exchanges = play(file, node.address(), schemas, &rules, "")
             .unwrap_or_else(|error| panic!("{error}\n{}", node_home.log()));
         let here = Golden::of(exchanges);
         for exchange in &kafka.exchanges {
             let key = schemas.api(&exchange.request.0).expect("it was asked").key;
             run.coverage.count(key, exchange);
+            run.drawn.count(exchange);
         }
         if file.api == "ApiVersions" {
             run.advertised = advertised(&here);
@@ -178,5 +190,39 @@ fn assert_coverage(lists: &Lists, schemas: &Schemas, run: &Run) {
     assert!(
         is_used.values().all(|is_used| *is_used),
         "an uncovered version is covered: take it out of the list"
+    );
+}
+
+/// Every error code of every advertised API is drawn from Kafka, but where the list says why not.
+fn assert_codes(codes: &ErrorCodes, schemas: &Schemas, run: &Run) {
+    let apis: Vec<&str> = run
+        .advertised
+        .iter()
+        .map(|(key, ..)| schemas.name_of(*key).expect("an API of Kafka's"))
+        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let problems = codes.problems(&run.drawn, &apis, root);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// README quotes figures that this run has reached, and not much less than it has.
+fn assert_readme(run: &Run) {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("README.md is there");
+    let words: Vec<&str> = readme.split_whitespace().collect();
+    let text = words.join(" ");
+    let number_after = |words: &str| {
+        let number = text.split_once(words)?.1.split(' ').next()?;
+        number.replace(',', "").parse::<usize>().ok()
+    };
+    let asked = number_after("Of more than ").expect("README quotes the requests");
+    let percent = number_after("it answers more than ").expect("README quotes the equal ones");
+    let equal_permille = run.equal_count * 1000 / run.request_count;
+    assert!(
+        (asked..asked * 11 / 10).contains(&run.request_count)
+            && (percent * 10..percent * 10 + 20).contains(&equal_permille),
+        "README.md quotes more than {asked} requests and {percent} % answered as Kafka does: {} and {} of them are it",
+        run.request_count,
+        run.equal_count
     );
 }

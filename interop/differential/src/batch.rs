@@ -1,7 +1,8 @@
 //! Record batches (magic 2) from JSON and to JSON.
 //!
 //! What a batch leaves out is what a producer would send; `crc`, `length`, `lastOffsetDelta`, `count`
-//! and `body` can be set to something else, to see what a broker says of it.
+//! and `body` can be set to something else, to see what a broker says of it. A record whose value is
+//! long gives a part of it and how many `times` that comes.
 
 use serde_json::{Value, json};
 
@@ -72,8 +73,8 @@ fn write_record(body: &mut Writer, record: &Value, position: i64) {
     writer.int8(number(record, "attributes", 0) as i8);
     writer.varint(number(record, "timestampDelta", 0));
     writer.varint(number(record, "offsetDelta", position));
-    write_bytes(&mut writer, record.get("key"));
-    write_bytes(&mut writer, record.get("value"));
+    write_bytes(&mut writer, record.get("key"), 1);
+    write_bytes(&mut writer, record.get("value"), number(record, "times", 1));
     let no_headers = Vec::new();
     let headers = record
         .get("headers")
@@ -81,17 +82,19 @@ fn write_record(body: &mut Writer, record: &Value, position: i64) {
         .unwrap_or(&no_headers);
     writer.varint(headers.len() as i64);
     for header in headers {
-        write_bytes(&mut writer, header.get(0));
-        write_bytes(&mut writer, header.get(1));
+        write_bytes(&mut writer, header.get(0), 1);
+        write_bytes(&mut writer, header.get(1), 1);
     }
     body.varint(writer.bytes.len() as i64);
     body.put(&writer.bytes);
 }
 
-fn write_bytes(writer: &mut Writer, value: Option<&Value>) {
+/// The text so many times, one after the other.
+fn write_bytes(writer: &mut Writer, value: Option<&Value>, times: i64) {
     match value.and_then(Value::as_str) {
         None => writer.varint(-1),
         Some(text) => {
+            let text = text.repeat(usize::try_from(times).unwrap_or(1));
             writer.varint(text.len() as i64);
             writer.put(text.as_bytes());
         }

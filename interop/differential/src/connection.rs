@@ -40,29 +40,34 @@ impl Connection {
         }
     }
 
-    /// Sends a request; returns its correlation id.
-    pub(crate) fn send(&mut self, key: i16, version: i16, head: &Head, body: &[u8]) -> i32 {
+    /// Sends a request; returns its correlation id and the frame without its length.
+    pub(crate) fn send(
+        &mut self,
+        key: i16,
+        version: i16,
+        head: &Head,
+        body: &[u8],
+    ) -> (i32, Vec<u8>) {
         let correlation_id = self.next_correlation_id;
         self.next_correlation_id += 1;
         let mut frame = Writer::default();
         frame.int16(key);
         frame.int16(version);
         frame.int32(correlation_id);
-        frame.text_length(head.client_id.as_ref().map(String::len), false);
-        frame.put(head.client_id.as_deref().unwrap_or_default().as_bytes());
-        if head.is_flexible {
-            frame.unsigned_varint(0);
-        }
+        frame.text_length(head.client_id.as_ref().map(Vec::len), false);
+        frame.put(head.client_id.as_deref().unwrap_or_default());
+        frame.put(&head.tags);
         frame.put(body);
         let end = frame.bytes.len().saturating_sub(head.cut);
+        frame.bytes.truncate(end);
         let mut framed = Writer::default();
         framed.int32(end as i32);
-        framed.put(&frame.bytes[..end]);
+        framed.put(&frame.bytes);
         if let Some(stream) = &mut self.stream {
             // A connection that has ended is told of by the next read.
             let _ = stream.write_all(&framed.bytes);
         }
-        correlation_id
+        (correlation_id, frame.bytes)
     }
 
     /// Waits for a frame, for as long as any answer takes or only for `patience`. A connection on which
@@ -103,8 +108,9 @@ impl Connection {
 /// What stands around a body.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
-    pub(crate) client_id: Option<String>,
-    pub(crate) is_flexible: bool,
+    pub(crate) client_id: Option<Vec<u8>>,
+    /// Its tagged fields; none where the head of this version has none.
+    pub(crate) tags: Vec<u8>,
     /// Bytes to leave out at the end of the frame.
     pub(crate) cut: usize,
 }

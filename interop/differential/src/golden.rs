@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::play::Exchange;
+use crate::play::{Exchange, Frames};
 use crate::{Stopped, read_json};
 
 /// The recorded answers of one file of sequences.
@@ -55,6 +55,7 @@ impl Golden {
                     version,
                     request: (api.clone(), fixed.unwrap_or(version)),
                     outcome: outcome.clone(),
+                    frames: Frames::default(),
                 }));
             }
         }
@@ -156,6 +157,7 @@ mod tests {
             version,
             request: ("Fetch".to_owned(), asked),
             outcome,
+            frames: Frames::default(),
         };
         let golden = Golden::of(vec![
             exchange("a/0", 4, 4, json!({"errorCode": 0})),

@@ -10,13 +10,17 @@
 //! | `sequences/` | requests, one file an API key |
 //! | `rules.json` | what is made comparable: ids, times, texts, order |
 //! | `golden/` | Kafka's answers, made comparable |
+//! | `codes.toml` | error codes by API |
 //! | `differences.toml` | where Kabuki answers otherwise on purpose, with the reason |
 //! | `pending.toml` | where it does and should not |
 //!
 //! The codec reads `schemas/` and has no line in common with `actors/protocol`.
 
 mod batch;
+mod boundaries;
 mod broker;
+mod codec;
+mod codes;
 mod compare;
 mod connection;
 mod coverage;
@@ -32,7 +36,9 @@ mod variables;
 mod wire;
 
 pub use broker::Kafka;
-pub use compare::{Difference, differences_of};
+pub use codec::{CodecReport, check_codec};
+pub use codes::{DrawnCodes, ErrorCodes};
+pub use compare::{Difference, differences_of, lines_of};
 pub use coverage::{Coverage, Uncovered};
 pub use golden::Golden;
 pub use lists::{Listed, Lists, Verdict};

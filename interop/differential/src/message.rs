@@ -175,19 +175,24 @@ fn unfit(value: &Value) -> Stopped {
     Stopped::because(format!("{value} does not fit its field"))
 }
 
-/// Text, or `hex:…`; `None` for null.
-fn text_of(value: &Value) -> Result<Option<Vec<u8>>, Stopped> {
+/// Text, or `hex:…`, or `not UTF-8:…` with a byte after it that is none; `None` for null.
+pub(crate) fn text_of(value: &Value) -> Result<Option<Vec<u8>>, Stopped> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) => match text.strip_prefix("hex:") {
-            Some(hex) => from_hex(hex).map(Some),
-            None => Ok(Some(text.as_bytes().to_vec())),
-        },
+        Value::String(text) => {
+            if let Some(hex) = text.strip_prefix("hex:") {
+                return from_hex(hex).map(Some);
+            }
+            if let Some(start) = text.strip_prefix("not UTF-8:") {
+                return Ok(Some([start.as_bytes(), &[0xff]].concat()));
+            }
+            Ok(Some(text.as_bytes().to_vec()))
+        }
         other => Err(unfit(other)),
     }
 }
 
-fn default_of(field: &Field) -> Value {
+pub(crate) fn default_of(field: &Field) -> Value {
     let default = field.default.as_deref();
     if default == Some("null") {
         return Value::Null;
@@ -302,7 +307,10 @@ impl Decoder<'_> {
             },
             Kind::Records => match reader.length(self.is_flexible)? {
                 None => Value::Null,
-                Some(length) => batch::decode(reader.take(length)?)?,
+                Some(length) => {
+                    let bytes = reader.take(length)?;
+                    batch::decode(bytes).unwrap_or_else(|_| json!(format!("hex:{}", to_hex(bytes))))
+                }
             },
             Kind::Uuid => {
                 let id = reader.take(16)?;

@@ -136,7 +136,8 @@ impl Walk<'_> {
             return json!("text");
         }
         let named = self.variables.name_text(text);
-        let is_of_broker = self.rules.names.contains(field) && named == text && text != "zero";
+        let is_known = self.variables.is_value(text);
+        let is_of_broker = self.rules.names.contains(field) && !is_known && text != "zero";
         json!(if is_of_broker { "some" } else { &named })
     }
 

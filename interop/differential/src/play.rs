@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Stopped;
+use crate::boundaries;
 use crate::connection::{Arrived, Connection, Head};
 use crate::message;
 use crate::normal::Rules;
@@ -32,9 +33,22 @@ pub struct Exchange {
     pub request: (String, i16),
     /// The answer's body, or a text: `closed`, `no answer` …
     pub outcome: Value,
+    /// What went over the wire; not recorded.
+    pub(crate) frames: Frames,
 }
 
-/// Plays all sequences of a file against the broker at `address`.
+/// A request and its answer as bytes, without the length in front.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Frames {
+    /// True if the request is meant to be well-formed.
+    pub(crate) is_plain: bool,
+    pub(crate) request: Vec<u8>,
+    /// Empty if there was none.
+    pub(crate) answer: Vec<u8>,
+}
+
+/// Plays all sequences of a file against the broker at `address`; `names` stands in front of the names
+/// of their topics and groups.
 ///
 /// # Errors
 /// When a sequence cannot be understood, or what it needs cannot be set up.
@@ -43,6 +57,7 @@ pub fn play(
     address: SocketAddr,
     schemas: &Schemas,
     rules: &Rules,
+    names: &str,
 ) -> Result<Vec<Exchange>, Stopped> {
     let clock_ms = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -56,10 +71,10 @@ pub fn play(
             Some(text) => range(text, own)?.each().map(Some).collect(),
         };
         for each in versions {
-            let topic = match each {
-                Some(version) => format!("{}.{}-v{version}", file.name, slug(&sequence.name)),
-                None => format!("{}.{}", file.name, slug(&sequence.name)),
-            };
+            let mut topic = format!("{names}{}.{}", file.name, slug(&sequence.name));
+            if let Some(version) = each {
+                topic.push_str(&format!("-v{version}"));
+            }
             let mut player = Player {
                 address,
                 schemas,
@@ -70,6 +85,7 @@ pub fn play(
                 variables: Variables::new(&topic, now_ms),
                 connections: BTreeMap::new(),
                 background: BTreeMap::new(),
+                request_count: 0,
                 exchanges: &mut exchanges,
             };
             player
@@ -112,6 +128,7 @@ struct Waiting {
     version: i16,
     connection: String,
     correlation_id: i32,
+    frames: Frames,
 }
 
 struct Player<'a> {
@@ -124,6 +141,8 @@ struct Player<'a> {
     variables: Variables,
     connections: BTreeMap<String, Connection>,
     background: BTreeMap<String, Waiting>,
+    /// Requests of the sequence so far; names what only one of them speaks of.
+    request_count: usize,
     exchanges: &'a mut Vec<Exchange>,
 }
 
@@ -145,15 +164,16 @@ impl Player<'_> {
     }
 
     fn step(&mut self, step: &Step, name: &str) -> Result<(), Stopped> {
-        if let Some(waiting) = step
+        if let Some(mut waiting) = step
             .awaits
             .as_ref()
             .and_then(|name| self.background.remove(name))
         {
             let label = format!("{}/{name}", self.sequence.name);
             let arrived = self.connection(&waiting.connection).receive(None);
-            let outcome = outcome_of(arrived, &waiting);
-            self.keep(step, label, &waiting.api, waiting.version, outcome);
+            let outcome = outcome_of(arrived, &mut waiting);
+            let asked = (&waiting.api, waiting.version);
+            self.keep(step, label, asked, outcome, waiting.frames);
             return Ok(());
         }
         let schemas = self.schemas;
@@ -179,7 +199,18 @@ impl Player<'_> {
             if !is_own || (self.each.is_some() && !is_each) {
                 label = format!("{label} {} v{version}", api.name);
             }
-            self.request(step, label, api, version)?;
+            if !step.boundaries && !step.frames {
+                self.request(step, label, api, version)?;
+                continue;
+            }
+            // The frames around this body all have the same names in it.
+            self.name_new(0);
+            let bytes = self.body(step, api, version)?;
+            let body = self.unfilled(step, api)?;
+            for made in boundaries::steps_of(step, api, version, &body, &bytes) {
+                let label = format!("{label}: {}", made.name);
+                self.request(&made, label, api, version)?;
+            }
         }
         Ok(())
     }
@@ -191,6 +222,8 @@ impl Player<'_> {
         api: &Api,
         version: i16,
     ) -> Result<(), Stopped> {
+        self.request_count += 1;
+        self.name_new(self.request_count);
         let body = match &step.raw {
             Some(hex) => from_hex(hex)?,
             None => match self.body(step, api, version) {
@@ -198,7 +231,7 @@ impl Player<'_> {
                 // What an earlier answer did not give cannot be sent: that answer differs, and so does this.
                 Err(error) => {
                     let outcome = json!(format!("not sent: {error}"));
-                    self.keep(step, label, api, version, outcome);
+                    self.keep(step, label, (api, version), outcome, Frames::default());
                     return Ok(());
                 }
             },
@@ -207,7 +240,7 @@ impl Player<'_> {
         body.extend(from_hex(&step.append)?);
         let started = Instant::now();
         loop {
-            let waiting = self.send(step, api, version, &body);
+            let mut waiting = self.send(step, api, version, &body);
             if let Some(name) = &step.background {
                 self.background.insert(name.clone(), waiting);
                 return Ok(());
@@ -218,9 +251,9 @@ impl Player<'_> {
                 let patience = step.patience_ms.map(Duration::from_millis);
                 self.connection(&waiting.connection).receive(patience)
             };
-            let outcome = outcome_of(arrived, &waiting);
+            let outcome = outcome_of(arrived, &mut waiting);
             if step.until.is_empty() {
-                self.keep(step, label, api, version, outcome);
+                self.keep(step, label, (api, version), outcome, waiting.frames);
                 return Ok(());
             }
             let is_reached = step
@@ -237,7 +270,18 @@ impl Player<'_> {
         }
     }
 
+    fn name_new(&mut self, number: usize) {
+        let name = format!("{}.{number}", self.variables.topic_prefix());
+        self.variables.set("new", json!(name));
+    }
+
     fn body(&self, step: &Step, api: &Api, version: i16) -> Result<Vec<u8>, Stopped> {
+        let body = self.unfilled(step, api)?;
+        message::encode(&api.request, version, &self.variables.fill(&body))
+    }
+
+    /// The body of a step, with names of variables in it.
+    fn unfilled(&self, step: &Step, api: &Api) -> Result<Value, Stopped> {
         let mut body = step.body.clone().unwrap_or_else(|| {
             if api.key == self.own.key {
                 self.sequence.body.clone()
@@ -248,22 +292,27 @@ impl Player<'_> {
         for (at, value) in &step.set {
             put(&mut body, at, value.clone())?;
         }
-        message::encode(&api.request, version, &self.variables.fill(&body))
+        Ok(body)
     }
 
     fn send(&mut self, step: &Step, api: &Api, version: i16, body: &[u8]) -> Waiting {
+        let is_flexible = api.request.flexible.holds(version);
         let head = Head {
             client_id: match step.client_id.as_deref() {
-                None => Some("differential".to_owned()),
+                None => Some(b"differential".to_vec()),
                 Some("") => None,
-                Some(other) => Some(other.to_owned()),
+                Some(other) => message::text_of(&json!(other)).unwrap_or_default(),
             },
-            is_flexible: api.request.flexible.holds(version),
+            tags: match &step.head {
+                Some(hex) => from_hex(hex).unwrap_or_default(),
+                None if is_flexible => vec![0],
+                None => Vec::new(),
+            },
             cut: step.cut,
         };
         let name = step.connection.clone().unwrap_or_default();
         let connection = self.connection(&name);
-        let correlation_id = connection.send(
+        let (correlation_id, frame) = connection.send(
             step.key.unwrap_or(api.key),
             step.claim.unwrap_or(version),
             &head,
@@ -274,6 +323,11 @@ impl Player<'_> {
             version,
             connection: name,
             correlation_id,
+            frames: Frames {
+                is_plain: step.is_plain(),
+                request: frame,
+                answer: Vec::new(),
+            },
         }
     }
 
@@ -281,11 +335,11 @@ impl Player<'_> {
     fn after(&mut self, waiting: &Waiting) -> Arrived {
         let head = Head {
             client_id: None,
-            is_flexible: false,
+            tags: Vec::new(),
             cut: 0,
         };
         let connection = self.connection(&waiting.connection);
-        let probe = connection.send(18, 0, &head, &[]);
+        let (probe, _) = connection.send(18, 0, &head, &[]);
         match connection.receive(None) {
             Arrived::Frame { correlation_id, .. } if correlation_id == probe => Arrived::Nothing,
             other => {
@@ -316,7 +370,14 @@ impl Player<'_> {
         }
     }
 
-    fn keep(&mut self, step: &Step, label: String, api: &Api, version: i16, mut outcome: Value) {
+    fn keep(
+        &mut self,
+        step: &Step,
+        label: String,
+        (api, version): (&Api, i16),
+        mut outcome: Value,
+        frames: Frames,
+    ) {
         self.capture(step, &outcome);
         if let Some(keep) = &step.keep {
             let prefix = self.variables.topic_prefix().to_owned();
@@ -335,6 +396,7 @@ impl Player<'_> {
             version: self.each.unwrap_or(version),
             request: (api.name.clone(), version),
             outcome,
+            frames,
         });
     }
 
@@ -386,13 +448,13 @@ impl Player<'_> {
         let api = self.schemas.api(api)?;
         let version = api.advertised.last;
         let body = message::encode(&api.request, version, &self.variables.fill(body))?;
-        let waiting = self.send(&Step::default(), api, version, &body);
+        let mut waiting = self.send(&Step::default(), api, version, &body);
         let arrived = self.connection(&waiting.connection).receive(None);
-        Ok(outcome_of(arrived, &waiting))
+        Ok(outcome_of(arrived, &mut waiting))
     }
 }
 
-fn outcome_of(arrived: Arrived, waiting: &Waiting) -> Value {
+fn outcome_of(arrived: Arrived, waiting: &mut Waiting) -> Value {
     let (correlation_id, rest) = match arrived {
         Arrived::Closed => return json!("closed"),
         Arrived::Nothing => return json!("no answer"),
@@ -401,6 +463,7 @@ fn outcome_of(arrived: Arrived, waiting: &Waiting) -> Value {
             rest,
         } => (correlation_id, rest),
     };
+    waiting.frames.answer = [&correlation_id.to_be_bytes(), &rest[..]].concat();
     if correlation_id != waiting.correlation_id {
         return json!("the answer of another request");
     }

@@ -108,7 +108,15 @@ pub(crate) struct Step {
     pub(crate) key: Option<i16>,
     /// Version in the header instead of that of the body.
     pub(crate) claim: Option<i16>,
-    /// Client id instead of `differential`; an empty one stands for null.
+    /// Stands for as many requests as this one has fields and they have bounds, each with one of them changed.
+    pub(crate) boundaries: bool,
+    /// Stands for this request in frames that are not as they should be.
+    pub(crate) frames: bool,
+    /// Names, with `*` for any text, of those that are left out.
+    pub(crate) except: Vec<String>,
+    /// Hexadecimal bytes in place of the tagged fields of the head.
+    pub(crate) head: Option<String>,
+    /// Client id instead of `differential`, as text or `hex:…`; an empty text stands for null.
     pub(crate) client_id: Option<String>,
     /// No answer is expected: what comes first on the connection is told.
     pub(crate) silent: bool,
@@ -124,6 +132,16 @@ pub(crate) struct Step {
     /// Entries of the array at this pointer that do not belong to the sequence are left out: those
     /// whose `field` does not start with the sequence's name for topics.
     pub(crate) keep: Option<Keep>,
+}
+
+impl Step {
+    /// True if its requests are frames as they should be.
+    pub(crate) fn is_plain(&self) -> bool {
+        let has_own_head = self.head.is_some() || self.client_id.is_some();
+        let has_own_body = self.raw.is_some() || self.cut > 0 || !self.append.is_empty();
+        let is_renamed = self.key.is_some() || self.claim.is_some();
+        !has_own_head && !has_own_body && !is_renamed
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -94,6 +94,13 @@ impl Variables {
         named
     }
 
+    /// True if a variable has this text.
+    pub(crate) fn is_value(&self, text: &str) -> bool {
+        self.values
+            .values()
+            .any(|value| value.as_str() == Some(text))
+    }
+
     /// Name of the variable that has this number.
     pub(crate) fn name_number(&self, number: i64) -> Option<String> {
         self.values
