@@ -57,7 +57,7 @@ impl Group {
 }
 
 fn classic_view(group: &ClassicGroup) -> ClassicView {
-    // In a rebalance metadata and assignments are those of no generation.
+    // In a rebalance there is no protocol that members have metadata for; what they were assigned last stays.
     let is_stable = group.state == ClassicState::Stable;
     let if_stable = |bytes: Bytes| if is_stable { bytes } else { Bytes::new() };
     let members = group.members.values().map(|member| ClassicMemberView {
@@ -66,7 +66,7 @@ fn classic_view(group: &ClassicGroup) -> ClassicView {
         client_id: member.client_id.clone(),
         client_host: member.client_host.clone(),
         metadata: if_stable(member.metadata(group.protocol.as_ref())),
-        assignment: if_stable(member.assignment.clone()),
+        assignment: member.assignment.clone(),
     });
     ClassicView {
         state: group.group_state(),
