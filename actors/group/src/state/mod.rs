@@ -88,6 +88,9 @@ pub struct Group {
     id: GroupId,
     kind: Kind,
     ledger: Ledger,
+    /// It existed, and was not deleted: Kafka keeps such a group, empty, until its next look for old offsets.
+    /// Memory only, so it ends with the instance at the latest.
+    lingers: bool,
 }
 
 impl Group {
@@ -97,6 +100,7 @@ impl Group {
             id,
             kind: Kind::Classic(Box::default()),
             ledger: Ledger::default(),
+            lingers: false,
         }
     }
 
@@ -177,7 +181,11 @@ impl Group {
         cx: &Context<'_>,
     ) -> Result<Option<JoinedGroup>, GroupRefused> {
         if let Kind::Classic(classic) = &mut self.kind {
-            return classic.join(token, request, cx, &mut self.ledger);
+            let joined = classic.join(token, request, cx, &mut self.ledger);
+            // Kafka makes the group of a first join before it looks at the protocols.
+            let is_too_early = matches!(joined, Err(GroupRefused::InvalidSessionTimeout { .. }));
+            self.lingers |= request.member_id.is_empty() && !is_too_early;
+            return joined;
         }
         if self.has_members() {
             return self.bridge_join(token, request, cx);
@@ -361,6 +369,7 @@ impl Group {
             Kind::Consumer(soft) => soft.to_resolve.take(),
             Kind::Classic(_) => None,
         };
+        self.lingers = self.exists();
         let is_void = !self.exists() && !self.ledger.is_pending();
         if is_void {
             self.kind = Kind::Classic(Box::default());
@@ -381,7 +390,7 @@ impl Group {
             Kind::Classic(classic) => classic.is_deserted() && classic.state == ClassicState::Empty,
             Kind::Consumer(_) => true,
         };
-        !is_deserted || !self.ledger.durable.is_void()
+        self.lingers || !is_deserted || !self.ledger.durable.is_void()
     }
 
     /// True when nobody would miss the instance: no member, none on its way, and nothing waits.

@@ -216,11 +216,20 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL)
     }
 
-    /// True when a member reads the topic, as far as the broker can know.
+    /// True when a member reads the topic, as far as the broker can know: consumers whose subscription it
+    /// cannot read may read any.
     pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
-        self.subscribed
-            .as_ref()
-            .is_some_and(|topics| topics.contains(topic))
+        match &self.subscribed {
+            Some(topics) => topics.contains(topic),
+            None => self.is_of_consumers(),
+        }
+    }
+
+    /// Forgets the ids that were handed out and not used: the group is deleted.
+    pub(crate) fn forget_pending(&mut self, ledger: &mut Ledger) {
+        for id in std::mem::take(&mut self.pending_ids) {
+            ledger.timers.cancel(&TimerKey::Session(id));
+        }
     }
 
     /// True when the topics of all members are known.

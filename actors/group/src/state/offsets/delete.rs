@@ -62,9 +62,17 @@ impl Group {
         if !self.exists() {
             return Err(GroupRefused::UnknownGroup);
         }
-        if self.has_members() {
+        let is_empty = match &self.kind {
+            Kind::Classic(classic) => classic.state == ClassicState::Empty,
+            Kind::Consumer(_) => !self.has_members(),
+        };
+        if !is_empty {
             return Err(GroupRefused::NotEmpty);
         }
+        if let Kind::Classic(classic) = &mut self.kind {
+            classic.forget_pending(&mut self.ledger);
+        }
+        self.lingers = false;
         let keys: Vec<OffsetKey> = self.ledger.durable.offsets.keys().cloned().collect();
         for key in keys {
             self.ledger.write(Change::Offset(key, None));

@@ -33,6 +33,7 @@ impl Group {
             self.ledger.write(Change::Offset(key, None));
         }
         if self.ledger.durable.offsets.is_empty() && !self.has_members() && self.exists() {
+            self.lingers = false;
             self.write_tombstones();
         }
     }

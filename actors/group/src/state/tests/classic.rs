@@ -62,8 +62,52 @@ fn an_id_that_was_given_and_not_used_ends() {
         &mut scene,
         "join a v4 -> a: has an id
          wait 10000 ->
+         state -> Empty
+         expire ->
          ended -> Some(Void)
          join a v4 -> a: 25",
+    );
+}
+
+#[test]
+fn a_deleted_group_forgets_the_ids_it_has_given() {
+    let mut scene = Scene::new();
+    run(
+        &mut scene,
+        "join a v4 -> a: has an id
+         delete -> ok
+         ended -> Some(Void)
+         join a v4 -> a: 25",
+    );
+}
+
+#[test]
+fn a_group_that_waits_for_an_id_it_has_given_is_not_empty() {
+    let mut scene = Scene::new();
+    scene.config.initial_rebalance_delay_ms = 0;
+    run(
+        &mut scene,
+        "join a ->
+         wait 0 -> a: joined 1 led by a with a
+         join b v4 -> b: has an id
+         leave a -> a: left
+         state -> PreparingRebalance
+         delete -> 68",
+    );
+}
+
+#[test]
+fn a_group_whose_first_join_was_refused_is_there() {
+    let mut scene = Scene::new();
+    run(
+        &mut scene,
+        "join a session=5999 -> a: 26
+         state -> Dead
+         join a type= -> a: 23
+         state -> Empty
+         store a t/0=1 gen=0 -> a: 25
+         expire ->
+         ended -> Some(Void)",
     );
 }
 

@@ -28,6 +28,34 @@ fn a_consumer_without_a_group_stores_and_reads() {
 }
 
 #[test]
+fn a_group_outlives_its_last_offset_until_old_ones_are_looked_for() {
+    let mut scene = Scene::new();
+    run(
+        &mut scene,
+        "store - t/0=5 -> -: stored
+         forget t/0 -> forgotten
+         state -> Empty
+         forget t/0 -> forgotten
+         expire ->
+         ended -> Some(Void)
+         state -> Dead",
+    );
+}
+
+#[test]
+fn offsets_that_an_unreadable_subscription_may_need_are_kept() {
+    let mut scene = Scene::new();
+    scene.config.initial_rebalance_delay_ms = 0;
+    run(
+        &mut scene,
+        "join a ->
+         forget u/0 -> Subscribed
+         wait 0 -> a: joined 1 led by a with a
+         forget u/0 -> forgotten",
+    );
+}
+
+#[test]
 fn a_long_note_is_refused_for_its_partition() {
     let mut scene = Scene::new();
     scene.config.offset_metadata_bytes_max = 3;
