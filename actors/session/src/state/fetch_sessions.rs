@@ -232,13 +232,18 @@ impl FetchSessions {
             self.lock().remove(&session_id);
             return Err(unknown);
         }
+        let named = match ask.forgotten.is_empty() {
+            true => Vec::new(),
+            false => ask.partitions.clone(),
+        };
         session.update(ask.partitions, &ask.forgotten);
         if session.partitions.is_empty() {
+            // What it names is answered all the same, without a session.
             self.lock().remove(&session_id);
             let kind = ContextKind::Sessionless;
             return Ok(FetchContext {
                 kind,
-                partitions: Vec::new(),
+                partitions: named,
             });
         }
         session.epoch = epoch_after(session.epoch);
@@ -314,7 +319,13 @@ impl FetchSessions {
                 let included = partitions
                     .iter()
                     .zip(seen)
-                    .map(|((key, _), seen)| session.remember(key, seen))
+                    .map(|((key, _), seen)| {
+                        // Not after the fetch that opens a session: that one sets the order.
+                        if seen.has_records {
+                            session.move_to_end(key);
+                        }
+                        session.remember(key, seen)
+                    })
                     .collect();
                 Ok(SessionOutcome {
                     session_id,
@@ -422,13 +433,9 @@ impl Session {
         }
     }
 
-    /// Removes before it adds (E19); a partition that is there keeps its place in the order.
+    /// Adds before it removes, so that what is named in both is gone (E19); a partition that is there keeps
+    /// its place in the order.
     fn update(&mut self, asked: Vec<(FetchKey, FetchAsk)>, forgotten: &[FetchKey]) {
-        for key in forgotten {
-            if let Some(cached) = self.partitions.remove(key) {
-                self.order.remove(&cached.order);
-            }
-        }
         for (key, ask) in asked {
             if let Some(cached) = self.partitions.get_mut(&key) {
                 cached.ask = ask;
@@ -445,6 +452,11 @@ impl Session {
                     order,
                 },
             );
+        }
+        for key in forgotten {
+            if let Some(cached) = self.partitions.remove(key) {
+                self.order.remove(&cached.order);
+            }
         }
     }
 
@@ -475,14 +487,18 @@ impl Session {
             // Makes the next answer differ, so that the recovery is told as well.
             cached.high_watermark = Offset::NONE;
         }
-        let is_included = seen.has_records || has_moved || seen.has_error || seen.diverges;
-        if seen.has_records {
-            let order = cached.order;
+        seen.has_records || has_moved || seen.has_error || seen.diverges
+    }
+
+    /// A partition that returned records is read last the next time.
+    fn move_to_end(&mut self, key: &FetchKey) {
+        let order = self.place_at_end(key.clone());
+        if let Some(cached) = self.partitions.get_mut(key) {
+            let old = std::mem::replace(&mut cached.order, order);
+            self.order.remove(&old);
+        } else {
             self.order.remove(&order);
-            let order = self.place_at_end(key.clone());
-            self.partitions.get_mut(key).expect("looked up above").order = order;
         }
-        is_included
     }
 }
 

@@ -157,15 +157,32 @@ fn partitions_that_returned_records_are_read_last_the_next_time() {
 }
 
 #[test]
-fn forgotten_partitions_go_before_added_ones_come() {
+fn the_fetch_that_opens_a_session_sets_the_order() {
+    let mut node = Node::new(10);
+    let records = FetchSeen {
+        has_records: true,
+        ..NOTHING
+    };
+    let (id, ..) = node.fetch(ask(0, 0, &[2, 0, 1]), records).unwrap();
+    assert_eq!(node.fetch(ask(id, 1, &[]), NOTHING).unwrap().1, [2, 0, 1]);
+}
+
+#[test]
+fn partitions_that_are_added_and_forgotten_at_once_are_gone() {
     let mut node = Node::new(10);
     let id = node.open(&[0, 1]);
     let mut request = ask(id, 1, &[1, 2]);
     request.forgotten = vec![key(0), key(1), key(7)];
-    assert_eq!(
-        node.fetch(request, NOTHING),
-        Ok((id, vec![1, 2], vec![1, 2]))
-    );
+    assert_eq!(node.fetch(request, NOTHING), Ok((id, vec![2], vec![2])));
+}
+
+#[test]
+fn what_a_fetch_names_is_answered_when_it_ends_the_session() {
+    let mut node = Node::new(10);
+    let id = node.open(&[0]);
+    let mut request = ask(id, 1, &[1]);
+    request.forgotten = vec![key(0), key(1)];
+    assert_eq!(node.fetch(request, NOTHING), Ok((0, vec![1], vec![1])));
 }
 
 #[test]
