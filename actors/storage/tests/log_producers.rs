@@ -101,6 +101,16 @@ fn i4_a_newer_epoch_starts_at_zero() {
 }
 
 #[test]
+fn i4_the_first_epoch_after_none_starts_anywhere() {
+    let mut table = table();
+    apply(&mut table, batch(1, -1, 0, 1), 0);
+    assert_eq!(table.check(&batch(1, 0, 1, 1)), ProducerVerdict::Append);
+    assert_eq!(table.check(&batch(1, 0, 7, 1)), ProducerVerdict::Append);
+    apply(&mut table, batch(1, 0, 7, 1), 1);
+    assert_eq!(table.check(&batch(1, 0, 9, 1)), out_of_order(1, 9, 7));
+}
+
+#[test]
 fn i5_sequences_follow_each_other_over_the_end_of_their_range() {
     let mut table = table();
     apply(&mut table, batch(1, 0, i32::MAX - 1, 3), 0);

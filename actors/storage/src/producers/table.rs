@@ -239,7 +239,9 @@ impl ProducerTable {
             // A marker alone made the epoch known: as after an epoch bump, counting starts at 0.
             None => 0,
         };
-        if batch.base_sequence == due {
+        // An epoch of -1 promised no order, so the first true one may start anywhere.
+        let is_first_epoch = state.epoch == -1 && found != state.epoch;
+        if batch.base_sequence == due || is_first_epoch {
             return ProducerVerdict::Append;
         }
         ProducerVerdict::Refused(ProducerRefused::OutOfOrderSequence {
