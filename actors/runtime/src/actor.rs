@@ -26,8 +26,8 @@ pub trait Actor: Sized + 'static {
         _ = (task, cx);
     }
 
-    /// Called after each drain, when the mailbox is empty or the budget of 64 messages is spent:
-    /// what waited is written together, answers leave together.
+    /// Called after each drain, when the mailbox is empty or the budget of 64 messages, or of 1 ms, is
+    /// spent: what waited is written together, answers leave together.
     ///
     /// A write that would block registers with [`Context::waker`], or asks for another `poll_io`
     /// with [`Context::wake`].

@@ -24,8 +24,8 @@
 //! 6. The factory runs once per instance.
 //!
 //! # A turn
-//! Each wake-up of an actor is one turn: `poll_io`, then up to 64 messages (control, messages to
-//! self, data), then `settle`, then the jobs that were added. What is left waits for the next turn,
+//! Each wake-up of an actor is one turn: `poll_io`, then up to 64 messages, or the one that passes
+//! 1 ms (control, messages to self, data), then `settle`, then the jobs that were added. What is left waits for the next turn,
 //! after the others on the arbiter. In `settle` there is no `std::task::Context`: a socket that is
 //! not ready is polled with [`Context::waker`], or again in `poll_io` after [`Context::wake`].
 //!

@@ -26,6 +26,10 @@ use crate::queues::{Orders, TURN_BUDGET, Taken};
 /// A description is renewed at most this often.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(1);
 
+/// A turn ends with the message that passes this, however many wait: with messages of 5 ms a full turn would
+/// stop everybody else on the arbiter for a third of a second. A thousand cheap ones fit.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
 /// A batch with more room than this is given back before a sleep: there are thousands of actors, and
 /// few of them are busy.
 const IDLE_BATCH_MAX: usize = 16;
@@ -182,7 +186,7 @@ impl<A: Actor> Body<A> {
         }
         self.poll_jobs(task);
         self.fire_ticks();
-        if let Some(exit) = self.obey_and_drain() {
+        if let Some(exit) = self.obey_and_drain(entered) {
             return Turn::Ended(exit);
         }
 
@@ -219,8 +223,10 @@ impl<A: Actor> Body<A> {
     }
 
     /// Carries out orders and hands up to a budget of messages to the actor.
-    fn obey_and_drain(&mut self) -> Option<Exit> {
+    fn obey_and_drain(&mut self, entered: std::time::Instant) -> Option<Exit> {
         let (actor, cx) = self.live.as_mut().expect("called within a turn");
+        // Under a virtual clock the order of messages does not hang on how fast the machine is.
+        let is_timed = !cx.stage().is_virtual();
         let orders = self.mailbox.take_turn(&mut self.batch, cx.data_held);
         if let Some(orders) = orders {
             let Orders {
@@ -255,6 +261,9 @@ impl<A: Actor> Body<A> {
                 None => self.handled_own += 1,
             }
             taken.into_envelope().open(actor, cx);
+            if is_timed && entered.elapsed() > TURN_MAX {
+                break;
+            }
         }
         if !matches!(cx.ending, Some(Ending::Crashed(..))) {
             cx.take_in_hand(InHand::NOTHING);

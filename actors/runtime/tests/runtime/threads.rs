@@ -138,6 +138,32 @@ fn an_actor_on_another_thread_is_restarted_there() {
 }
 
 #[test]
+fn a_turn_ends_with_the_message_that_takes_long() {
+    on_threads(|stage| async move {
+        let arbiter = stage.new_arbiter("data-0");
+        let (spec, counts) = probe("probe", Script::default());
+        let addr = stage.root().start(spec.on(&arbiter));
+        addr.ask(Number(0), SOON).await.unwrap();
+        let before = counts.settles();
+        // All of them wait before the first one ends.
+        let are_sent = Arc::new(AtomicBool::new(false));
+        for _ in 0..10 {
+            let are_sent = Arc::clone(&are_sent);
+            let long = move |_: &mut Probe, _: &mut Context<Probe>| {
+                let began = std::time::Instant::now();
+                while !are_sent.load(Ordering::SeqCst) || began.elapsed().as_millis() < 2 {
+                    std::thread::yield_now();
+                }
+            };
+            addr.try_tell(Do::new(long)).unwrap();
+        }
+        are_sent.store(true, Ordering::SeqCst);
+        addr.ask(Number(1), SOON).await.unwrap();
+        assert!(counts.settles() - before >= 10, "a turn for each");
+    });
+}
+
+#[test]
 fn a_hung_arbiter_is_reported_with_the_actor_that_runs_on_it() {
     on_threads(|stage| async move {
         let arbiter = stage.new_arbiter("data-0");
