@@ -41,15 +41,35 @@ struct Unit {
     answers: Vec<(Token, Answer)>,
     continuations: Vec<Continuation>,
     bytes: usize,
+    /// Where the classic group's record is among the changes, and its bytes. It holds all members, so that of
+    /// many that wait only the last is written, and only the first is gone back to.
+    classic: Option<(usize, usize)>,
 }
 
 impl Unit {
-    fn absorb(&mut self, other: Unit) {
+    /// Bytes of both together.
+    fn bytes_with(&self, other: &Unit) -> usize {
+        match (self.classic, other.classic) {
+            (Some((_, bytes)), Some(_)) => self.bytes - bytes + other.bytes,
+            _ => self.bytes + other.bytes,
+        }
+    }
+
+    fn absorb(&mut self, mut other: Unit) {
+        self.bytes = self.bytes_with(&other);
+        match (&mut self.classic, other.classic) {
+            (Some((at, bytes)), Some((later_at, later_bytes))) => {
+                self.changes[*at] = other.changes.remove(later_at);
+                other.inverses.remove(later_at);
+                *bytes = later_bytes;
+            }
+            (own @ None, Some((at, bytes))) => *own = Some((self.changes.len() + at, bytes)),
+            (_, None) => {}
+        }
         self.changes.extend(other.changes);
         self.inverses.extend(other.inverses);
         self.answers.extend(other.answers);
         self.continuations.extend(other.continuations);
-        self.bytes += other.bytes;
     }
 }
 
@@ -86,7 +106,11 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Decides one change.
     pub(crate) fn write(&mut self, change: Change) {
-        self.unit.bytes += change.size_estimate();
+        let bytes = change.size_estimate();
+        if matches!(change, Change::ClassicGroup(_)) {
+            self.unit.classic = Some((self.unit.changes.len(), bytes));
+        }
+        self.unit.bytes += bytes;
         self.unit.changes.push(change.clone());
         let inverse = self.durable.apply(change);
         self.unit.inverses.push(inverse);
@@ -115,6 +139,7 @@ impl Ledger {
         self.unit.changes.clear();
         self.unit.continuations.clear();
         self.unit.bytes = 0;
+        self.unit.classic = None;
     }
 
     /// True when the event in hand has decided any change.
@@ -143,7 +168,7 @@ impl Ledger {
             }
         } else {
             match self.queue.back_mut() {
-                Some(last) if waiting_count > 0 && last.bytes + unit.bytes <= append_bytes_max => {
+                Some(last) if waiting_count > 0 && last.bytes_with(&unit) <= append_bytes_max => {
                     last.absorb(unit);
                 }
                 _ => self.queue.push_back(unit),

@@ -25,6 +25,7 @@ impl ClassicGroup {
         self.member_bytes += member.bytes();
         self.joining_count += usize::from(member.join.is_some());
         self.pending_ids.remove(&member.id);
+        self.by_order.insert(member.order, member.id.clone());
         let old = self.members.insert(member.id.clone(), member);
         assert!(old.is_none(), "a member is added once");
     }
@@ -34,6 +35,7 @@ impl ClassicGroup {
         self.pending_ids.remove(id);
         self.pending_sync.remove(id);
         let member = self.members.remove(id)?;
+        self.by_order.remove(&member.order);
         self.count(&member.protocols, false);
         self.member_bytes -= member.bytes();
         self.joining_count -= usize::from(member.join.is_some());
@@ -50,10 +52,8 @@ impl ClassicGroup {
 
     /// The member that joined first among those that qualify.
     pub(super) fn oldest(&self, qualifies: impl Fn(&ClassicMember) -> bool) -> Option<MemberId> {
-        let candidates = self.members.values().filter(|member| qualifies(member));
-        candidates
-            .min_by_key(|member| member.order)
-            .map(|member| member.id.clone())
+        let is_fit = |id: &&MemberId| self.members.get(*id).is_some_and(&qualifies);
+        self.by_order.values().find(is_fit).cloned()
     }
 
     /// Takes over what a member says of itself in a new join.
@@ -89,6 +89,7 @@ impl ClassicGroup {
         if self.pending_sync.remove(old) {
             self.pending_sync.insert(new.clone());
         }
+        self.by_order.insert(member.order, new.clone());
         member.id = new.clone();
         self.members.insert(new.clone(), member);
     }

@@ -102,6 +102,8 @@ pub(crate) struct ClassicGroup {
     pub(crate) protocol: Option<Arc<str>>,
     pub(crate) leader: Option<MemberId>,
     pub(crate) members: BTreeMap<MemberId, ClassicMember>,
+    /// Members in the order in which they were added: leaders may go one after the other.
+    by_order: BTreeMap<u64, MemberId>,
     static_ids: HashMap<InstanceId, MemberId>,
     /// Ids that were handed out and not used yet.
     pending_ids: BTreeSet<MemberId>,

@@ -2,7 +2,7 @@
 
 use super::{Scene, run};
 use crate::records::Change;
-use crate::state::KeyIndex;
+use crate::state::{KeyIndex, Kind};
 use kabuki_protocol::ids::Offset;
 
 const ONE: &str = "
@@ -49,6 +49,30 @@ fn the_next_append_collects_while_one_is_under_way_and_has_a_limit() {
          commit -> -: stored; -: stored
          commit -> -: stored",
     );
+}
+
+#[test]
+fn of_several_records_of_a_classic_group_that_wait_the_last_is_written() {
+    let mut scene = scene();
+    let again = "join a new static=i";
+    for command in ["join a static=i", "wait 0", "sync a a=t/0", "hold"] {
+        scene.perform(command);
+    }
+    // The first is with the log, the others wait for it.
+    for command in [again, again, again, "commit"] {
+        scene.perform(command);
+    }
+    let appending = scene.appending.as_ref().unwrap();
+    assert!(matches!(appending.changes[..], [Change::ClassicGroup(_)]));
+    scene.perform("refuse");
+    let durable = scene.group.ledger.durable.classic.as_ref().unwrap();
+    let written = &durable.members[0].member_id;
+    let Kind::Classic(classic) = &scene.group.kind else {
+        panic!("the group is classic");
+    };
+    assert_eq!(classic.members.keys().collect::<Vec<_>>(), [written]);
+    scene.perform("rebuild");
+    run(&mut scene, "fetch * -> ");
 }
 
 #[test]
