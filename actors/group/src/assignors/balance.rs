@@ -22,6 +22,11 @@ const PASS_COUNT_MAX: usize = 10;
 struct Balance<'a> {
     ids: Vec<&'a MemberId>,
     loads: Vec<usize>,
+    /// Members with the same subscription are a class: thousands with one expression have one list of topics.
+    class_of: Vec<usize>,
+    /// Per class: its members in order of their loads.
+    by_load: Vec<BTreeSet<(usize, usize)>>,
+    /// Classes that want the topic.
     subscribers: BTreeMap<TopicId, Vec<usize>>,
     /// Per topic, per subscriber: what it owns.
     owned: BTreeMap<TopicId, BTreeMap<usize, BTreeSet<i32>>>,
@@ -31,14 +36,24 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
     let mut balance = Balance {
         ids: spec.members.keys().collect(),
         loads: vec![0; spec.members.len()],
+        class_of: Vec::with_capacity(spec.members.len()),
+        by_load: Vec::new(),
         subscribers: BTreeMap::new(),
         owned: BTreeMap::new(),
     };
+    let (class_of, classes) = spec.classes();
+    balance.class_of = class_of;
+    for (class, topics) in classes.into_iter().enumerate() {
+        balance.by_load.push(BTreeSet::new());
+        for topic in topics.iter() {
+            balance.subscribers.entry(*topic).or_default().push(class);
+        }
+    }
+    for (number, class) in balance.class_of.iter().enumerate() {
+        balance.by_load[*class].insert((0, number));
+    }
     let mut taken = HashSet::new();
     for (number, member) in spec.members.values().enumerate() {
-        for topic in member.topics.iter() {
-            balance.subscribers.entry(*topic).or_default().push(number);
-        }
         for (topic, partition) in member.target.iter() {
             if spec.may_own(member, topic, partition) && taken.insert((topic, partition)) {
                 balance.give(topic, partition, number);
@@ -48,7 +63,7 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
 
     // Topics with few subscribers first: their partitions have the least choice.
     let mut topics: Vec<TopicId> = balance.subscribers.keys().copied().collect();
-    topics.sort_by_key(|topic| (balance.subscribers[topic].len(), *topic));
+    topics.sort_by_key(|topic| (balance.subscriber_count(*topic), *topic));
     for topic in &topics {
         for partition in 0..spec.partition_count(*topic) {
             if !taken.contains(&(*topic, partition)) {
@@ -71,17 +86,30 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
 
 impl Balance<'_> {
     fn give(&mut self, topic: TopicId, partition: i32, number: usize) {
-        self.loads[number] += 1;
+        self.load(number, self.loads[number] + 1);
         let owners = self.owned.entry(topic).or_default();
         owners.entry(number).or_default().insert(partition);
     }
 
+    fn load(&mut self, number: usize, load: usize) {
+        let class = &mut self.by_load[self.class_of[number]];
+        class.remove(&(self.loads[number], number));
+        class.insert((load, number));
+        self.loads[number] = load;
+    }
+
+    fn subscriber_count(&self, topic: TopicId) -> usize {
+        let classes = self.subscribers[&topic].iter();
+        classes.map(|class| self.by_load[*class].len()).sum()
+    }
+
     fn least_loaded(&self, topic: TopicId) -> usize {
-        let subscribers = self.subscribers[&topic].iter();
-        subscribers
-            .copied()
-            .min_by_key(|number| (self.loads[*number], *number))
-            .expect("a topic is listed because a member subscribed to it")
+        let classes = self.subscribers[&topic].iter();
+        let least = classes
+            .filter_map(|class| self.by_load[*class].first())
+            .min();
+        let (_, number) = least.expect("a topic is listed because a member subscribed to it");
+        *number
     }
 
     /// Moves partitions of one topic until its subscribers are even; true when anything moved.
@@ -111,7 +139,7 @@ impl Balance<'_> {
             let Some(partition) = partitions.and_then(BTreeSet::pop_last) else {
                 return moved;
             };
-            self.loads[from] -= 1;
+            self.load(from, self.loads[from] - 1);
             self.give(topic, partition, to);
             moved = true;
         }

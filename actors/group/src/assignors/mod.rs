@@ -6,7 +6,7 @@ mod balance;
 mod range;
 mod uniform;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kabuki_protocol::ids::TopicId;
@@ -93,6 +93,23 @@ impl GroupSpec {
                 Arc::ptr_eq(&first.topics, &member.topics) || first.topics == member.topics
             })
         })
+    }
+
+    /// Members by subscription: for each member in order the number of its class, and what each class wants.
+    fn classes(&self) -> (Vec<usize>, Vec<&BTreeSet<TopicId>>) {
+        let mut numbers = HashMap::new();
+        let mut classes = Vec::new();
+        let mut class_of = Vec::with_capacity(self.members.len());
+        for member in self.members.values() {
+            let number = numbers
+                .entry(Arc::as_ptr(&member.topics))
+                .or_insert(classes.len());
+            if *number == classes.len() {
+                classes.push(&*member.topics);
+            }
+            class_of.push(*number);
+        }
+        (class_of, classes)
     }
 
     /// Partitions of the topic, 0 when it does not exist.

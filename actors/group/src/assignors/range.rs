@@ -21,9 +21,15 @@ struct Topic {
 }
 
 pub(super) fn assign(spec: &GroupSpec) -> Targets {
-    let mut members: Vec<(&MemberId, &MemberSpec)> = spec.members.iter().collect();
+    let (class_of, classes) = spec.classes();
+    let mut members: Vec<(&MemberId, &MemberSpec, usize)> = spec
+        .members
+        .iter()
+        .zip(&class_of)
+        .map(|((id, member), class)| (id, member, *class))
+        .collect();
     // Static members first, by instance id: a restart under a new member id does not move partitions.
-    members.sort_by_key(|(id, member)| {
+    members.sort_by_key(|(id, member, _)| {
         (
             member.instance_id.is_none(),
             member.instance_id.clone(),
@@ -33,9 +39,11 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
 
     let mut topics: BTreeMap<TopicId, Topic> = BTreeMap::new();
     let mut subscriber_counts: BTreeMap<TopicId, i32> = BTreeMap::new();
-    for member in spec.members.values() {
-        for topic in member.topics.iter() {
-            *subscriber_counts.entry(*topic).or_default() += 1;
+    let mut class_sizes = vec![0; classes.len()];
+    class_of.iter().for_each(|class| class_sizes[*class] += 1);
+    for (topics, size) in classes.iter().zip(&class_sizes) {
+        for topic in topics.iter() {
+            *subscriber_counts.entry(*topic).or_default() += size;
         }
     }
     for (topic, subscriber_count) in subscriber_counts {
@@ -51,12 +59,18 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
         );
     }
 
+    // Topics that have a partition left, per class: what all its members together look at is no more than the
+    // partitions and the topics.
+    let mut open: Vec<Vec<TopicId>> = classes
+        .iter()
+        .map(|topics| topics.iter().copied().collect())
+        .collect();
     let mut targets = Targets::new();
-    for (id, member) in members {
+    for (id, _, class) in members {
         let mut target = TopicPartitions::new();
-        for topic_id in member.topics.iter() {
+        open[class].retain(|topic_id| {
             let Some(topic) = topics.get_mut(topic_id) else {
-                continue;
+                return false;
             };
             let mut length = topic.quota;
             if topic.extra_count > 0 {
@@ -66,7 +80,8 @@ pub(super) fn assign(spec: &GroupSpec) -> Targets {
             let end = (topic.next + length).min(topic.partition_count);
             target.set_topic(*topic_id, (topic.next..end).collect());
             topic.next = end;
-        }
+            end < topic.partition_count
+        });
         targets.insert(id.clone(), target);
     }
     targets

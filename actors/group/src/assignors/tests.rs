@@ -248,6 +248,19 @@ proptest! {
     }
 
     #[test]
+    fn members_that_share_their_subscription_get_the_same(spec in any_spec()) {
+        let mut known = BTreeMap::new();
+        let mut shared = spec.clone();
+        for member in shared.members.values_mut() {
+            let topics = member.topics.clone();
+            member.topics = known.entry(topics.clone()).or_insert(topics).clone();
+        }
+        for assignor in [Assignor::Uniform, Assignor::Range] {
+            prop_assert_eq!(assignor.assign(&shared), assignor.assign(&spec));
+        }
+    }
+
+    #[test]
     fn range_runs_are_neighbours(spec in any_spec()) {
         for target in Assignor::Range.assign(&spec).values() {
             for (_, partitions) in target.topics() {
