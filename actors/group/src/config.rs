@@ -48,6 +48,9 @@ pub struct GroupConfig {
     pub consumer_size_max: usize,
     /// `group.consumer.assignment.interval.ms`: a target is computed at most so often.
     pub consumer_assignment_interval_ms: i32,
+    /// A target that takes more steps (members, topics that each reads, partitions) is computed beside the
+    /// group's thread: so many take half a millisecond.
+    pub assignment_steps_max: usize,
     /// How old a resolved regular expression may get; Kafka's `group.consumer.regex.refresh.interval.ms`.
     pub consumer_regex_refresh_ms: i64,
     /// `group.consumer.migration.policy`.
@@ -79,6 +82,7 @@ impl Default for GroupConfig {
             consumer_heartbeat_interval_ms: 5_000,
             consumer_size_max: i32::MAX as usize,
             consumer_assignment_interval_ms: 1_000,
+            assignment_steps_max: 2_000,
             consumer_regex_refresh_ms: 600_000,
             migration_policy: MigrationPolicy::Bidirectional,
             offset_metadata_bytes_max: 4_096,

@@ -71,4 +71,4 @@ pub use config::{GroupConfig, MigrationPolicy};
 pub use coordinators::{Asked, CoordinatorRefused, GroupCoordinators, GroupsListed, OFFSETS_TOPIC};
 pub use log_port::{OffsetsLog, OffsetsLogFinder};
 pub use spec::{Coordinators, CoordinatorsSpec, start};
-pub use state::{Append, Context, Effects, End, Group, KeyIndex};
+pub use state::{Append, AssignmentJob, CheckedRegex, Context, Effects, End, Group, KeyIndex};

@@ -110,9 +110,9 @@ pub enum GroupRefused {
     /// Code 128.
     #[error("{expression:?} is no regular expression: {cause}")]
     InvalidRegex {
-        /// As sent.
+        /// Its beginning, as sent.
         expression: Arc<str>,
-        /// What is wrong.
+        /// What is wrong, or the beginning of that.
         cause: String,
     },
     /// Code 35: a member of the new protocol commits with OffsetCommit v9 or later.

@@ -12,6 +12,7 @@ use kabuki_runtime::{
     ActorPath, Addr, Arbiter, GroupOptions, NoReply, Reply, Stage, Supervisor, Undelivered,
     reply_channel,
 };
+use tokio::sync::Semaphore;
 
 use crate::coordinators::{
     Asked, CoordinatorRefused, GroupCoordinators, GroupsListed, OFFSETS_TOPIC,
@@ -68,6 +69,7 @@ pub fn start(stage: &Stage, spec: CoordinatorsSpec) -> Coordinators {
         groups,
         arbiter: spec.arbiter,
         path_names: PathNames::default(),
+        job_turn: Arc::new(Semaphore::new(1)),
     });
     let keeper = top.start(keeper::spec(&commons, spec.controller, shards.clone()));
     Coordinators {

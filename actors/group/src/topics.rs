@@ -27,25 +27,15 @@ pub trait TopicCatalog {
     fn version(&self) -> i64;
 }
 
-/// Hash of the topics that a group is subscribed to; 0 for none.
+/// Hash of one topic; the hash of a group's topics is the sum of theirs, 0 for none, so that their order does
+/// not count.
 ///
 /// It changes when a topic appears, disappears, is created again or gets partitions. The function is this
 /// project's own: Kafka, reading our records, would see another hash than its own and compute one assignment
 /// more.
-pub(crate) fn metadata_hash<'a>(
-    names: impl Iterator<Item = &'a str>,
-    topics: &dyn TopicCatalog,
-) -> i64 {
-    // A sum over topics does not depend on their order.
-    let hash = names
-        .filter_map(|name| topics.by_name(name))
-        .map(|topic| topic_hash(&topic))
-        .fold(0u64, u64::wrapping_add);
-    i64::from_ne_bytes(hash.to_ne_bytes())
-}
-
+///
 /// FNV-1a with a final mix, over id, name and partition count; never 0.
-fn topic_hash(topic: &TopicInfo) -> u64 {
+pub(crate) fn topic_hash(topic: &TopicInfo) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     let count = topic.partition_count.to_be_bytes();
     let bytes = topic

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use kabuki_runtime::{Lane, Message, NoReply};
 
-use crate::shard::messages::{AppendOutcome, RecordsOfGroup};
+use crate::shard::messages::{AppendOutcome, AskGroup, RecordsOfGroup};
+use crate::state::{AssignmentJob, CheckedRegex, ComputedTargets};
 
 /// Look for offsets past their retention. Sent by the shard.
 pub(crate) struct ExpireOffsets;
@@ -36,6 +37,20 @@ pub(super) struct RegexesResolved {
     pub(super) version: i64,
 }
 
+/// An expression that a heartbeat brings was checked; `None` when the thread failed.
+pub(super) struct RegexChecked {
+    pub(super) life: u64,
+    pub(super) ask: AskGroup,
+    pub(super) checked: Option<CheckedRegex>,
+}
+
+/// A target is computed; `None` when the thread failed.
+pub(super) struct TargetComputed {
+    pub(super) life: u64,
+    pub(super) job: Arc<AssignmentJob>,
+    pub(super) targets: Option<ComputedTargets>,
+}
+
 /// A deadline of the group has come.
 pub(super) struct WakeDue;
 
@@ -58,6 +73,8 @@ told!(
     WaitOver,
     AppendEnded,
     RegexesResolved,
+    RegexChecked,
+    TargetComputed,
     WakeDue,
     RestCheckDue
 );

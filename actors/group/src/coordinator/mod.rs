@@ -1,9 +1,10 @@
 //! `GroupCoordinator`: one consumer group on stage. It reads its records, hands events to the state, and
 //! performs what the state says: answers, one append at a time, the next deadline.
 
+mod jobs;
 pub(crate) mod messages;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,22 +12,18 @@ use kabuki_protocol::ids::LeaderEpoch;
 use kabuki_runtime::{Actor, Addr, ChildSpec, Context, Fault, Handler, NoReply, ReplyPort, Timer};
 use tokio::time::Instant;
 
-use messages::{
-    AppendEnded, ExpireOffsets, GroupRead, ReadDue, RegexesResolved, RestCheckDue, WaitOver,
-    WakeDue,
-};
+use messages::{AppendEnded, ExpireOffsets, GroupRead, ReadDue, RestCheckDue, WaitOver, WakeDue};
 
-use crate::catalog::{ImageTopics, searchable_names};
+use crate::catalog::ImageTopics;
 use crate::coordinators::CoordinatorRefused;
 use crate::messages::{Answer, GroupListing, Now, Token};
 use crate::names::GroupId;
-use crate::regex;
 use crate::shard::messages::{
     AppendGroup, AppendOutcome, AskGroup, GroupChanged, GroupRests, ReadGroup, ReignShown,
     TopicsChanged,
 };
 use crate::shard::{Commons, Shard, tireless};
-use crate::state::{self, Append, Effects, End, Group};
+use crate::state::{self, Append, CheckedRegex, Effects, End, Group};
 
 /// Requests that may wait for one group: a turn handles 64, and who finds no room asks again. What one
 /// group can make the node hold beside its state.
@@ -62,6 +59,9 @@ pub(crate) struct GroupCoordinator {
     /// What was told while the records were being read: topics that are gone, a look for old offsets.
     deleted_meanwhile: BTreeSet<Arc<str>>,
     expires_then: bool,
+    /// Heartbeats whose expression is to be checked, and whether one is.
+    unchecked: VecDeque<AskGroup>,
+    is_checking: bool,
     open: HashMap<Token, AnswerPort>,
     next_token: u64,
     began: Instant,
@@ -91,6 +91,8 @@ pub(crate) fn spec(
         has_waited: false,
         deleted_meanwhile: BTreeSet::new(),
         expires_then: false,
+        unchecked: VecDeque::new(),
+        is_checking: false,
         open: HashMap::new(),
         next_token: 0,
         began: Instant::now(),
@@ -112,6 +114,8 @@ impl GroupCoordinator {
         self.group = None;
         self.life += 1;
         self.has_waited = false;
+        self.is_checking = false;
+        self.refuse_unchecked();
         if let Some((_, timer)) = self.alarm.take() {
             cx.cancel(timer);
         }
@@ -157,6 +161,7 @@ impl GroupCoordinator {
             config: &config,
             topics: &topics,
             fresh_id: rand::random(),
+            checked_regex: None,
         };
         let effects = event(group, &context);
         self.perform(effects, cx);
@@ -167,6 +172,7 @@ impl GroupCoordinator {
             answers,
             append,
             resolve,
+            assign,
             wake_ms,
             end,
         } = effects;
@@ -180,6 +186,9 @@ impl GroupCoordinator {
         }
         if let Some(expressions) = resolve {
             self.resolve(expressions, cx);
+        }
+        if let Some(job) = assign {
+            self.assign(job, cx);
         }
         self.set_alarm(wake_ms, cx);
         self.tell_listing();
@@ -207,28 +216,6 @@ impl GroupCoordinator {
             // Comes back as a message: certainly not written.
             refused.message.reply.refuse(refused.why);
         }
-    }
-
-    /// Searches on a thread: expressions times topics may be millions of steps.
-    fn resolve(&mut self, expressions: BTreeSet<Arc<str>>, cx: &mut Context<Self>) {
-        let image = self.commons.image.borrow().clone();
-        let (life, version) = (self.life, image.offset());
-        let search = move || regex::resolve(&expressions, searchable_names(&image).iter());
-        // The virtual clock of tests does not see other threads.
-        let is_virtual = cx.stage().is_virtual();
-        let search = async move {
-            match is_virtual {
-                true => search(),
-                false => tokio::task::spawn_blocking(search)
-                    .await
-                    .unwrap_or_default(),
-            }
-        };
-        cx.spawn(search, move |found| RegexesResolved {
-            life,
-            found,
-            version,
-        });
     }
 
     /// An alarm that is early is let ring: nothing is due then, and the next one is set.
@@ -273,15 +260,29 @@ impl GroupCoordinator {
         _ = self.shard.try_tell(rests);
     }
 
+    /// Takes a request up, or has its expression checked first.
     fn take(&mut self, ask: AskGroup, cx: &mut Context<Self>) {
-        if self.open.len() >= OPEN_MAX {
-            return ask.reply.send(Err(CoordinatorRefused::Loading));
+        let group = self.group.as_ref();
+        if self.open.len() + self.unchecked.len() >= OPEN_MAX {
+            ask.reply.send(Err(CoordinatorRefused::Loading));
+        } else if group.is_some_and(|group| group.unchecked_regex(&ask.request).is_some()) {
+            self.unchecked.push_back(ask);
+            self.check_next(cx);
+        } else {
+            self.handle(ask, None, cx);
         }
+    }
+
+    fn handle(&mut self, ask: AskGroup, checked: Option<&CheckedRegex>, cx: &mut Context<Self>) {
         let token = Token(self.next_token);
         self.next_token += 1;
         self.open.insert(token, ask.reply);
         self.event(cx, |group, context| {
-            group.handle(token, &ask.request, context)
+            let context = state::Context {
+                checked_regex: checked,
+                ..*context
+            };
+            group.handle(token, &ask.request, &context)
         });
     }
 }
@@ -298,6 +299,7 @@ impl Actor for GroupCoordinator {
         for ask in self.waiting.drain(..) {
             ask.reply.send(Err(CoordinatorRefused::Loading));
         }
+        self.refuse_unchecked();
         let effects = self.group.as_mut().map(Group::unload);
         for (token, answer) in effects.into_iter().flat_map(|effects| effects.answers) {
             if let Some(port) = self.open.remove(&token) {
@@ -441,21 +443,6 @@ impl Handler<AppendEnded> for GroupCoordinator {
             Ok(AppendOutcome::Unknown) | Err(NoReply::Lost) => {
                 self.event(cx, |group, _| group.append_lost(sequence));
             }
-        }
-    }
-}
-
-impl Handler<RegexesResolved> for GroupCoordinator {
-    fn handle(&mut self, resolved: RegexesResolved, cx: &mut Context<Self>) {
-        let RegexesResolved {
-            life,
-            found,
-            version,
-        } = resolved;
-        if life == self.life {
-            self.event(cx, |group, context| {
-                group.regexes_resolved(found, version, context)
-            });
         }
     }
 }

@@ -52,8 +52,13 @@ impl Shard {
     /// What a group that does not exist answers to a request that does not make it: names that somebody
     /// made up cost no actor.
     fn answer_for_nobody(&self, ask: &AskGroup) -> Option<Answer> {
-        if matches!(ask.request, Request::Join(_) | Request::CommitOffsets(_)) {
-            return None;
+        match &ask.request {
+            Request::Join(_) | Request::CommitOffsets(_) => return None,
+            // An expression is checked beside this thread, which the group's actor does.
+            Request::ConsumerHeartbeat(heartbeat) if heartbeat.topic_regex.is_some() => {
+                return None;
+            }
+            _ => {}
         }
         let topics = ImageTopics(self.commons.image.borrow().clone());
         let config = self.commons.settings.of_group(&ask.group, &topics.0);
@@ -65,6 +70,7 @@ impl Shard {
             config: &config,
             topics: &topics,
             fresh_id: rand::random(),
+            checked_regex: None,
         };
         let mut nobody = state::Group::new(ask.group.clone());
         let effects = nobody.handle(Token(0), &ask.request, &context);

@@ -18,6 +18,7 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId, To
 use kabuki_runtime::{
     Actor, Arbiter, Budget, ChildSpec, Context, Fault, Handler, Policy, Supervisor, Timer,
 };
+use tokio::sync::Semaphore;
 
 use append::{InFlight, Outgoing};
 use book::Book;
@@ -46,6 +47,9 @@ pub(crate) struct Commons {
     pub(crate) groups: Supervisor,
     pub(crate) arbiter: Arbiter,
     pub(crate) path_names: PathNames,
+    /// Who has it may use a thread: groups compute one after the other, in the order in which they asked, so
+    /// that they leave the other cores to others.
+    pub(crate) job_turn: Arc<Semaphore>,
 }
 
 /// The term in which this node leads the shard's partition.

@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use classic::{ClassicGroup, ClassicState};
+pub use consumer::AssignmentJob;
+pub(crate) use consumer::ComputedTargets;
 use consumer::ConsumerSoft;
 pub use key_index::KeyIndex;
 pub use ledger::Append;
@@ -47,6 +49,17 @@ pub struct Context<'a> {
     pub topics: &'a dyn TopicCatalog,
     /// Random bytes for an id that the event may have to make; fresh for every event.
     pub fresh_id: [u8; 16],
+    /// What was found of the expression that a heartbeat brings; without it the event checks by itself.
+    pub checked_regex: Option<&'a CheckedRegex>,
+}
+
+/// An expression that was checked beside the group's thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedRegex {
+    /// As the member sent it.
+    pub expression: Arc<str>,
+    /// What [`crate::regex::check`] says of it.
+    pub verdict: Result<(), GroupRefused>,
 }
 
 /// What the shell has to do after an event, in this order.
@@ -58,6 +71,8 @@ pub struct Effects {
     pub append: Option<Append>,
     /// Expressions to search with [`crate::regex::resolve`]; the result goes to [`Group::regexes_resolved`].
     pub resolve: Option<BTreeSet<Arc<str>>>,
+    /// A target to compute beside the group's thread; the result goes to [`Group::target_computed`].
+    pub assign: Option<Arc<AssignmentJob>>,
     /// When [`Group::tick`] is due next, on the clock of [`Now::tick_ms`]. It replaces what was said before.
     pub wake_ms: Option<i64>,
     /// The instance is of no more use.
@@ -263,7 +278,9 @@ impl Group {
         }
         // Members that were taken out are there again, without a timer that would take them out once more.
         match &mut self.kind {
-            Kind::Consumer(_) => {
+            Kind::Consumer(soft) => {
+                // A target that is being computed may be for members that are not there any more.
+                soft.assigning = None;
                 self.ledger.timers.clear();
                 consumer::resume(cx, &mut self.ledger);
             }
@@ -356,6 +373,35 @@ impl Group {
         self.conclude(cx)
     }
 
+    /// Takes the target that [`Effects::assign`] asked for; `None` when computing it failed.
+    pub(crate) fn target_computed(
+        &mut self,
+        job: &Arc<AssignmentJob>,
+        targets: Option<ComputedTargets>,
+        cx: &Context<'_>,
+    ) -> Effects {
+        if let Kind::Consumer(soft) = &mut self.kind {
+            soft.target_computed(job, targets, cx, &mut self.ledger);
+        }
+        self.conclude(cx)
+    }
+
+    /// The expression that a request brings and no member of the group has brought before: to compile it may
+    /// take long, so [`Context::checked_regex`] should know it.
+    pub(crate) fn unchecked_regex(&self, request: &Request) -> Option<Arc<str>> {
+        let Request::ConsumerHeartbeat(heartbeat) = request else {
+            return None;
+        };
+        let known = match &self.kind {
+            Kind::Consumer(_) => self.ledger.durable.consumer.regex_counts(),
+            Kind::Classic(_) => &BTreeMap::new(),
+        };
+        let brought = heartbeat.topic_regex.as_ref();
+        brought
+            .filter(|regex| !regex.is_empty() && !known.contains_key(*regex))
+            .cloned()
+    }
+
     /// Forgets offsets past their retention, and the group when nothing is left of it.
     pub fn expire_offsets(&mut self, cx: &Context<'_>) -> Effects {
         self.expire(cx);
@@ -365,9 +411,15 @@ impl Group {
     /// Ends an event.
     fn conclude(&mut self, cx: &Context<'_>) -> Effects {
         let append = self.ledger.conclude(cx.config.append_bytes_max);
-        let resolve = match &mut self.kind {
-            Kind::Consumer(soft) => soft.to_resolve.take(),
-            Kind::Classic(_) => None,
+        let (resolve, assign) = match &mut self.kind {
+            Kind::Consumer(soft) => {
+                if self.ledger.durable.consumer.is_void() {
+                    // Another group by the same name may follow, and count its epochs from the first.
+                    soft.assigning = None;
+                }
+                (soft.to_resolve.take(), soft.to_assign.take())
+            }
+            Kind::Classic(_) => (None, None),
         };
         self.lingers = self.exists();
         let is_void = !self.exists() && !self.ledger.is_pending();
@@ -379,6 +431,7 @@ impl Group {
             answers: self.ledger.take_released(),
             append,
             resolve,
+            assign,
             wake_ms: self.ledger.timers.next_ms(),
             end: is_void.then_some(End::Void),
         }

@@ -101,7 +101,7 @@ fn consumer_view(image: &ConsumerImage) -> ConsumerView {
         state: consumer::group_state(image),
         group_epoch: image.group_epoch(),
         assignment_epoch: image.target_epoch(),
-        assignor: Arc::from(consumer::target::assignor(image).name()),
+        assignor: Arc::from(consumer::target::assignor(image.members().values()).name()),
         members: members.collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ConsumerSoft, Context, Ledger, TimerKey, leave, reconcile, renew_session, subscription, target,
+    ConsumerSoft, Context, Ledger, TimerKey, leave, reconcile, renew_session, subscription,
 };
 use crate::assignors::Assignor;
 use crate::messages::{ConsumerHeartbeat, HeartbeatAnswer};
@@ -84,9 +84,11 @@ impl ConsumerSoft {
         }
 
         let new = updated(&old, request);
-        check_bytes(&old, &new, cx, ledger)?;
+        if !Arc::ptr_eq(&old, &new) {
+            check_bytes(&old, &new, cx, ledger)?;
+        }
         let has_changed = self.update_member(&id, &old, new, cx, ledger)?;
-        target::update(cx, ledger);
+        self.update_target(cx, ledger);
         let after = reconcile::advance(&id, request.owned.as_ref(), has_changed, cx, ledger);
         if old.classic.is_some() {
             // It has changed its protocol in place: nobody waits for its next join or sync.
@@ -146,16 +148,18 @@ impl ConsumerSoft {
     pub(crate) fn update_member(
         &mut self,
         id: &MemberId,
-        old: &MemberValue,
-        new: MemberValue,
+        old: &Arc<MemberValue>,
+        new: Arc<MemberValue>,
         cx: &Context<'_>,
         ledger: &mut Ledger,
     ) -> Result<bool, GroupRefused> {
-        let have_names_changed = old.topic_names != new.topic_names;
-        let regex = subscription::prepare_regex(old, &new, ledger)?;
+        // What a member reads may be long: it is not compared when nothing was said of it.
+        let is_same = Arc::ptr_eq(old, &new);
+        let have_names_changed = !is_same && old.topic_names != new.topic_names;
+        let regex = subscription::prepare_regex(old, &new, cx, ledger)?;
         let is_known = ledger.durable.consumer.members().contains_key(id);
-        if !is_known || *old != new {
-            ledger.write(Change::Member(id.clone(), Some(Arc::new(new))));
+        if !is_known || !is_same && *old != new {
+            ledger.write(Change::Member(id.clone(), Some(new)));
         }
         self.search_regexes(regex, cx, ledger);
         let asks_for_target = have_names_changed || regex.is_resolved;
@@ -231,10 +235,23 @@ fn check_epoch(current: &CurrentValue, request: &ConsumerHeartbeat) -> Result<()
     }
 }
 
-/// The member as it is after the request: `None` leaves a field as it was.
-fn updated(old: &MemberValue, request: &ConsumerHeartbeat) -> MemberValue {
+/// The member as it is after the request: `None` leaves a field as it was. The same value when the request says
+/// nothing of the member, as most heartbeats.
+fn updated(old: &Arc<MemberValue>, request: &ConsumerHeartbeat) -> Arc<MemberValue> {
+    let says_nothing = request.topic_names.is_none()
+        && request.topic_regex.is_none()
+        && request.server_assignor.is_none()
+        && request.rack_id.is_none()
+        && request.rebalance_timeout_ms == -1
+        && (request.instance_id.is_none() || request.instance_id == old.instance_id)
+        && request.client.id == old.client_id
+        && request.client.host == old.client_host
+        && old.classic.is_none();
+    if says_nothing {
+        return old.clone();
+    }
     let keep = |new: &Option<Arc<str>>, old: &Option<Arc<str>>| new.clone().or_else(|| old.clone());
-    MemberValue {
+    Arc::new(MemberValue {
         instance_id: request
             .instance_id
             .clone()
@@ -253,5 +270,5 @@ fn updated(old: &MemberValue, request: &ConsumerHeartbeat) -> MemberValue {
         },
         server_assignor: keep(&request.server_assignor, &old.server_assignor),
         classic: None,
-    }
+    })
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use kabuki_protocol::ids::TopicId;
 
+use super::name_hashes::NameHashes;
 use crate::names::{InstanceId, MemberId};
 use crate::partitions::TopicPartitions;
 use crate::records::{
-    Change, CurrentValue, GroupEpochValue, MemberValue, RegexValue, TargetEpochValue,
+    Change, CurrentValue, GroupEpochValue, MemberState, MemberValue, RegexValue, TargetEpochValue,
 };
+use crate::topics::TopicCatalog;
 
 /// Epoch of a group, and of its target, before the first change; the first member is at 2, as in Kafka (V7).
 const FIRST_EPOCH: i32 = 1;
@@ -36,6 +38,9 @@ pub(crate) struct ConsumerImage {
     protocol_counts: BTreeMap<Arc<str>, usize>,
     classic_count: usize,
     member_bytes: usize,
+    /// How many members are stable at an epoch: each event asks whether all are.
+    stable_counts: BTreeMap<i32, usize>,
+    name_hashes: NameHashes,
 }
 
 impl ConsumerImage {
@@ -127,10 +132,45 @@ impl ConsumerImage {
                 .any(|value| value.topics.contains(topic))
     }
 
+    /// True when the member reads the topic, by name or by expression.
+    pub(crate) fn is_read_by(&self, id: &MemberId, topic: &str) -> bool {
+        let Some(member) = self.members.get(id) else {
+            return false;
+        };
+        let found = member.regex().and_then(|regex| self.regexes.get(regex));
+        member.topic_names.contains(topic)
+            || found.is_some_and(|value| value.topics.contains(topic))
+    }
+
     /// Every topic name that members read, some more than once.
-    pub(crate) fn subscribed_names(&self) -> impl Iterator<Item = &Arc<str>> {
+    fn subscribed_names(&self) -> impl Iterator<Item = &Arc<str>> {
         let by_regex = self.live_regexes().flat_map(|value| value.topics.iter());
         self.name_counts.keys().chain(by_regex)
+    }
+
+    /// Hash of the topics that members read, as they are now. Looks only at names that came or went since it
+    /// was asked for last, unless topics have changed.
+    pub(crate) fn topics_hash(&mut self, topics: &dyn TopicCatalog) -> i64 {
+        let mut hashes = std::mem::take(&mut self.name_hashes);
+        match hashes.take_touched(topics.version()) {
+            Some(touched) => {
+                for name in touched {
+                    hashes.set(&name, self.is_subscribed(&name), topics);
+                }
+            }
+            None => {
+                for name in self.subscribed_names() {
+                    hashes.set(name, true, topics);
+                }
+            }
+        }
+        self.name_hashes = hashes;
+        self.name_hashes.sum()
+    }
+
+    /// True when every member owns exactly what the target of this epoch gives it.
+    pub(crate) fn are_all_stable(&self, epoch: i32) -> bool {
+        self.stable_counts.get(&epoch).copied().unwrap_or(0) >= self.members.len()
     }
 
     /// Results of expressions that some member brings.
@@ -167,6 +207,9 @@ impl ConsumerImage {
             }
             Change::Regex(regex, value) => {
                 let old = set(&mut self.regexes, &regex, value);
+                self.name_hashes.touch_all(&old);
+                self.name_hashes
+                    .touch_all(&self.regexes.get(&regex).cloned());
                 Change::Regex(regex, old)
             }
             Change::Offset(..) | Change::ClassicGroup(_) => {
@@ -202,10 +245,15 @@ impl ConsumerImage {
 
     fn count_member(&mut self, member: &MemberValue, is_added: bool) {
         for name in &member.topic_names {
-            count(&mut self.name_counts, name, is_added);
+            if count(&mut self.name_counts, name, is_added) {
+                self.name_hashes.touch(name);
+            }
         }
-        if let Some(regex) = member.regex() {
-            count(&mut self.regex_counts, regex, is_added);
+        if let Some(regex) = member.regex()
+            && count(&mut self.regex_counts, regex, is_added)
+        {
+            self.name_hashes
+                .touch_all(&self.regexes.get(regex).cloned());
         }
         let bytes = member.bytes();
         if is_added {
@@ -236,6 +284,16 @@ impl ConsumerImage {
         value: Option<Arc<CurrentValue>>,
     ) -> Option<Arc<CurrentValue>> {
         let old = set(&mut self.current, id, value.clone());
+        let stable_at = |value: &Option<Arc<CurrentValue>>| {
+            let value = value.as_ref()?;
+            (value.state == MemberState::Stable).then_some(value.epoch)
+        };
+        if let Some(epoch) = stable_at(&value) {
+            count(&mut self.stable_counts, &epoch, true);
+        }
+        if let Some(epoch) = stable_at(&old) {
+            count(&mut self.stable_counts, &epoch, false);
+        }
         // A partition of another owner is not touched: its record came later and is the valid one.
         for (topic, partition, _) in old.iter().flat_map(|old| held(old)) {
             if self.owners.get(&(topic, partition)) == Some(id) {
@@ -261,14 +319,17 @@ fn set<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, key: &K, value: Option<V>) -
     }
 }
 
-fn count(counts: &mut BTreeMap<Arc<str>, usize>, key: &Arc<str>, is_added: bool) {
+/// True when the key is new, or gone.
+fn count<K: Ord + Clone>(counts: &mut BTreeMap<K, usize>, key: &K, is_added: bool) -> bool {
     let number = counts.entry(key.clone()).or_insert(0);
     if is_added {
         *number += 1;
-        return;
+        return *number == 1;
     }
     *number -= 1;
     if *number == 0 {
         counts.remove(key);
+        return true;
     }
+    false
 }

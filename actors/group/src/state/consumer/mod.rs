@@ -8,6 +8,7 @@ pub(crate) mod expire;
 pub(crate) mod heartbeat;
 mod image;
 pub(crate) mod leave;
+mod name_hashes;
 pub(crate) mod reconcile;
 mod subscription;
 pub(crate) mod target;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 pub(crate) use heartbeat::validate;
 pub(crate) use image::ConsumerImage;
+pub use target::AssignmentJob;
+pub(crate) use target::ComputedTargets;
 
 use super::{Context, Ledger, TimerKey};
 use crate::messages::GroupState;
@@ -32,6 +35,12 @@ pub(crate) struct ConsumerSoft {
     pub(crate) resolving: Option<BTreeSet<Arc<str>>>,
     /// Expressions to search, for the shell to take.
     pub(crate) to_resolve: Option<BTreeSet<Arc<str>>>,
+    /// Wall clock of the end of the last search; 0 for none.
+    searched_ms: i64,
+    /// The target that is being computed.
+    pub(crate) assigning: Option<Arc<AssignmentJob>>,
+    /// A target to compute, for the shell to take.
+    pub(crate) to_assign: Option<Arc<AssignmentJob>>,
 }
 
 impl Default for ConsumerSoft {
@@ -40,6 +49,9 @@ impl Default for ConsumerSoft {
             is_metadata_stale: true,
             resolving: None,
             to_resolve: None,
+            searched_ms: 0,
+            assigning: None,
+            to_assign: None,
         }
     }
 }
@@ -51,11 +63,7 @@ pub(crate) fn group_state(image: &ConsumerImage) -> GroupState {
         GroupState::Empty
     } else if image.group_epoch() > target_epoch {
         GroupState::Assigning
-    } else if image
-        .members()
-        .keys()
-        .all(|id| is_reconciled(&image.current(id), target_epoch))
-    {
+    } else if image.are_all_stable(target_epoch) {
         GroupState::Stable
     } else {
         GroupState::Reconciling

@@ -1,15 +1,16 @@
 //! The walk of one member to the target: it gives up first, then moves to the target's epoch, then gets what
 //! others have let go. Rule K5; source: Kafka's `CurrentAssignmentBuilder`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use kabuki_protocol::ids::TopicId;
 
-use super::{ConsumerImage, Context, Ledger, TimerKey, await_revocation, is_reconciled, target};
+use super::{ConsumerImage, Context, Ledger, TimerKey, await_revocation, is_reconciled};
 use crate::names::MemberId;
 use crate::partitions::{OwnedPartitions, TopicPartitions};
 use crate::records::{Change, CurrentValue, MemberState};
+use crate::topics::TopicCatalog;
 
 /// Moves a member as far as it can go now, writes where it is, and returns that.
 ///
@@ -31,7 +32,8 @@ pub(crate) fn advance(
         image,
         current: &current,
         owned,
-        topics: target::subscribed_ids(id, image, cx.topics, &mut BTreeMap::new()),
+        topics: cx.topics,
+        last_asked: Cell::new(None),
     };
     let next = walk.next(has_subscription_changed);
     if next == *current && image.currents().contains_key(id) {
@@ -71,11 +73,28 @@ struct Walk<'a> {
     image: &'a ConsumerImage,
     current: &'a CurrentValue,
     owned: Option<&'a TopicPartitions>,
-    /// Topics that the member reads.
-    topics: BTreeSet<TopicId>,
+    topics: &'a dyn TopicCatalog,
+    /// The answer to the last [`Walk::reads`]: partitions come topic by topic.
+    last_asked: Cell<Option<(TopicId, bool)>>,
 }
 
 impl Walk<'_> {
+    /// True when the member reads the topic. Asked for what it owns or should, which may be far less than all
+    /// that it reads.
+    fn reads(&self, id: TopicId) -> bool {
+        if let Some((topic, is_read)) = self.last_asked.get()
+            && topic == id
+        {
+            return is_read;
+        }
+        let is_read = self
+            .topics
+            .by_id(id)
+            .is_some_and(|topic| self.image.is_read_by(self.id, &topic.name));
+        self.last_asked.set(Some((id, is_read)));
+        is_read
+    }
+
     fn next(&self, has_subscription_changed: bool) -> CurrentValue {
         let current = self.current;
         match current.state {
@@ -114,7 +133,7 @@ impl Walk<'_> {
         let mut next = self.current.clone();
         next.assigned = OwnedPartitions::new();
         for (topic, partition, epoch) in self.assigned() {
-            match self.topics.contains(&topic) {
+            match self.reads(topic) {
                 true => next.assigned.insert(topic, partition, epoch),
                 false => next.revoking.insert(topic, partition, epoch),
             }
@@ -134,8 +153,7 @@ impl Walk<'_> {
     fn toward_target(&self) -> CurrentValue {
         let current = self.current;
         let target = self.image.target(self.id);
-        let wanted =
-            |topic, partition| self.topics.contains(&topic) && target.contains(topic, partition);
+        let wanted = |topic, partition| self.reads(topic) && target.contains(topic, partition);
         let mut kept = OwnedPartitions::new();
         let mut revoking = OwnedPartitions::new();
         for (topic, partition, epoch) in self.assigned() {

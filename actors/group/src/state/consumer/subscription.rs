@@ -8,10 +8,13 @@ use super::{ConsumerSoft, Context, Ledger};
 use crate::records::{Change, GroupEpochValue, MemberValue, RegexValue};
 use crate::refusal::GroupRefused;
 use crate::regex;
-use crate::topics::metadata_hash;
 
 /// Between two searches for one group, as in Kafka: many members that come at once cost one search.
 const SEARCH_INTERVAL_MS: i64 = 10_000;
+
+/// Different expressions that one group may bring. All members of one version of an application bring the
+/// same; each costs a search of all topics, and may stand for all of them.
+const EXPRESSIONS_MAX: usize = 100;
 
 /// What a heartbeat means for the group's expressions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +31,7 @@ pub(super) struct RegexUpdate {
 pub(super) fn prepare_regex(
     old: &MemberValue,
     new: &MemberValue,
+    cx: &Context<'_>,
     ledger: &mut Ledger,
 ) -> Result<RegexUpdate, GroupRefused> {
     let mut update = RegexUpdate::default();
@@ -41,7 +45,17 @@ pub(super) fn prepare_regex(
     });
     match new.regex() {
         Some(regex) if !image.regex_counts().contains_key(regex) => {
-            regex::check(regex)?;
+            match cx.checked_regex {
+                Some(checked) if checked.expression == *regex => checked.verdict.clone()?,
+                _ => regex::check(regex)?,
+            }
+            let is_last_of_old = old
+                .regex()
+                .is_some_and(|old| image.regex_counts().get(old) == Some(&1));
+            if image.regex_counts().len() - usize::from(is_last_of_old) >= EXPRESSIONS_MAX {
+                let limit = EXPRESSIONS_MAX;
+                return Err(GroupRefused::GroupFull { limit });
+            }
             update.is_new = true;
         }
         Some(regex) => update.is_resolved = image.regexes().contains_key(regex),
@@ -55,9 +69,8 @@ pub(super) fn prepare_regex(
 
 /// Raises the group epoch when asked to, or when topics of the group have changed.
 pub(super) fn update_epoch(is_asked: bool, cx: &Context<'_>, ledger: &mut Ledger) {
-    let image = &ledger.durable.consumer;
-    let names: BTreeSet<&str> = image.subscribed_names().map(|name| &**name).collect();
-    let hash = metadata_hash(names.into_iter(), cx.topics);
+    let image = &mut ledger.durable.consumer;
+    let hash = image.topics_hash(cx.topics);
     if is_asked || hash != image.metadata_hash() {
         let epoch = image.group_epoch() + 1;
         ledger.write(Change::GroupEpoch(Some(GroupEpochValue {
@@ -84,7 +97,8 @@ impl ConsumerSoft {
             .values()
             .map(|value| value.resolved_ms)
             .max()
-            .unwrap_or(0);
+            .unwrap_or(0)
+            .max(self.searched_ms);
         let last_version = image
             .regexes()
             .values()
@@ -122,6 +136,7 @@ impl ConsumerSoft {
         if self.resolving.take().is_none() {
             return;
         }
+        self.searched_ms = cx.now.wall_ms;
         let mut has_changed = false;
         for (regex, topics) in found {
             let image = &ledger.durable.consumer;

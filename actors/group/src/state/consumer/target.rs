@@ -5,31 +5,187 @@ use std::sync::Arc;
 
 use kabuki_protocol::ids::TopicId;
 
-use super::{ConsumerImage, Context, Ledger};
+use super::{ConsumerImage, ConsumerSoft, Context, Ledger};
 use crate::assignors::{Assignor, GroupSpec, MemberSpec};
 use crate::names::MemberId;
-use crate::records::{Change, TargetEpochValue};
+use crate::partitions::TopicPartitions;
+use crate::records::{Change, MemberValue, RegexValue, TargetEpochValue};
 use crate::topics::TopicCatalog;
 
-/// Computes a new target when the group epoch has passed the last one and the interval allows it (V7). Only
-/// what differs is written.
-pub(crate) fn update(cx: &Context<'_>, ledger: &mut Ledger) {
-    let image = &ledger.durable.consumer;
-    let epoch = image.group_epoch();
-    if epoch <= image.target_epoch() || !is_due(image, cx) {
-        return;
-    }
-    let targets = assignor(image).assign(&spec(image, cx.topics));
-    for (id, target) in targets {
-        let old = ledger.durable.consumer.targets().get(&id);
-        if old.is_none_or(|old| **old != target) {
-            ledger.write(Change::Target(id, Some(Arc::new(target))));
+/// Targets that differ from those before, by member.
+pub(crate) type ComputedTargets = Vec<(MemberId, TopicPartitions)>;
+
+/// What a target is computed from, as it was at one moment. It shares its values with the state, so that a large
+/// one can be computed on another thread while the group goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AssignmentJob {
+    /// Group epoch that the target is for.
+    epoch: i32,
+    members: BTreeMap<MemberId, JobMember>,
+    regexes: BTreeMap<Arc<str>, Arc<RegexValue>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct JobMember {
+    value: Arc<MemberValue>,
+    /// `None` before the first.
+    target: Option<Arc<TopicPartitions>>,
+}
+
+impl ConsumerSoft {
+    /// Computes a new target, or has it computed, when the group epoch has passed the last one and the interval
+    /// allows it (V7). Until a large one is there members go by the one before, as in the interval.
+    pub(crate) fn update_target(&mut self, cx: &Context<'_>, ledger: &mut Ledger) {
+        let image = &ledger.durable.consumer;
+        let is_behind = image.group_epoch() > image.target_epoch();
+        if self.assigning.is_some() || !is_behind || !is_due(image, cx) {
+            return;
         }
+        let job = AssignmentJob::of(image);
+        if job.is_within(cx.config.assignment_steps_max, cx.topics) {
+            write(job.epoch, job.compute(cx.topics), cx, ledger);
+        } else {
+            let job = Arc::new(job);
+            self.assigning = Some(job.clone());
+            self.to_assign = Some(job);
+        }
+    }
+
+    /// Takes a target that was computed elsewhere; `None` when that failed. One that nobody waits for, because
+    /// the changes that asked for it were undone, has no effect.
+    pub(crate) fn target_computed(
+        &mut self,
+        job: &Arc<AssignmentJob>,
+        targets: Option<ComputedTargets>,
+        cx: &Context<'_>,
+        ledger: &mut Ledger,
+    ) {
+        let is_awaited = self
+            .assigning
+            .as_ref()
+            .is_some_and(|awaited| Arc::ptr_eq(awaited, job));
+        if !is_awaited {
+            return;
+        }
+        self.assigning = None;
+        let image = &ledger.durable.consumer;
+        let is_here = |id: &MemberId| image.members().contains_key(id);
+        // A static member that came back under another id meanwhile has raised no epoch and took the old target
+        // with it: the next heartbeat asks again. Who joined has no target yet, and who left has raised the epoch.
+        let is_last = image.group_epoch() == job.epoch;
+        let is_valid = image
+            .targets()
+            .keys()
+            .all(|id| job.members.contains_key(id))
+            && (!is_last || job.members.keys().all(is_here));
+        let Some(mut targets) = targets.filter(|_| is_valid) else {
+            return;
+        };
+        targets.retain(|(id, _)| is_here(id));
+        write(job.epoch, targets, cx, ledger);
+    }
+}
+
+fn write(epoch: i32, targets: ComputedTargets, cx: &Context<'_>, ledger: &mut Ledger) {
+    for (id, target) in targets {
+        ledger.write(Change::Target(id, Some(Arc::new(target))));
     }
     ledger.write(Change::TargetEpoch(Some(TargetEpochValue {
         epoch,
         computed_ms: cx.now.wall_ms,
     })));
+}
+
+impl AssignmentJob {
+    fn of(image: &ConsumerImage) -> Self {
+        let member = |(id, value): (&MemberId, &Arc<MemberValue>)| {
+            let target = image.targets().get(id).cloned();
+            let value = value.clone();
+            (id.clone(), JobMember { value, target })
+        };
+        Self {
+            epoch: image.group_epoch(),
+            members: image.members().iter().map(member).collect(),
+            regexes: image.regexes().clone(),
+        }
+    }
+
+    /// True when members, what they read and the partitions of that are no more than `steps_max` together.
+    fn is_within(&self, steps_max: usize, topics: &dyn TopicCatalog) -> bool {
+        let mut left = steps_max;
+        let mut names = BTreeSet::new();
+        for member in self.members.values() {
+            let found = self.found(&member.value);
+            let topic_count = found.map_or(0, |value| value.topics.len());
+            let steps = 1 + member.value.topic_names.len() + topic_count;
+            match left.checked_sub(steps) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+            names.extend(self.names(&member.value));
+        }
+        let partition_counts = names
+            .into_iter()
+            .filter_map(|name| topics.by_name(name))
+            .map(|topic| usize::try_from(topic.partition_count).unwrap_or(0));
+        partition_counts.sum::<usize>() <= left
+    }
+
+    /// The targets that change.
+    pub(crate) fn compute(&self, topics: &dyn TopicCatalog) -> ComputedTargets {
+        let assignor = assignor(self.members.values().map(|member| &member.value));
+        let mut targets = assignor.assign(&self.spec(topics)).into_iter();
+        let mut changed = Vec::new();
+        // Both are in the order of ids.
+        for (id, member) in &self.members {
+            let target = targets.next().filter(|(owner, _)| owner == id);
+            let (id, target) = target.expect("an assignor answers for every member");
+            if member.target.as_deref() != Some(&target) {
+                changed.push((id, target));
+            }
+        }
+        changed
+    }
+
+    fn found(&self, member: &MemberValue) -> Option<&RegexValue> {
+        let regex = member.regex()?;
+        self.regexes.get(regex).map(|value| &**value)
+    }
+
+    /// All that a member reads, some names twice.
+    fn names<'a>(&'a self, member: &'a MemberValue) -> impl Iterator<Item = &'a Arc<str>> {
+        let by_regex = self.found(member).into_iter();
+        let by_regex = by_regex.flat_map(|value| value.topics.iter());
+        member.topic_names.iter().chain(by_regex)
+    }
+
+    fn spec(&self, topics: &dyn TopicCatalog) -> GroupSpec {
+        let mut spec = GroupSpec::default();
+        // Members of one application say the same: each subscription is looked up once.
+        let mut known: BTreeMap<_, Arc<BTreeSet<TopicId>>> = BTreeMap::new();
+        for (id, member) in &self.members {
+            let subscription = (&member.value.topic_names, member.value.regex());
+            let ids = known.entry(subscription).or_insert_with(|| {
+                let mut ids = BTreeSet::new();
+                let found = self.names(&member.value);
+                for topic in found.filter_map(|name| topics.by_name(name)) {
+                    spec.partition_counts
+                        .insert(topic.id, topic.partition_count);
+                    ids.insert(topic.id);
+                }
+                Arc::new(ids)
+            });
+            spec.members.insert(
+                id.clone(),
+                MemberSpec {
+                    instance_id: member.value.instance_id.clone(),
+                    topics: ids.clone(),
+                    target: member.target.clone().unwrap_or_default(),
+                },
+            );
+        }
+        spec
+    }
 }
 
 fn is_due(image: &ConsumerImage, cx: &Context<'_>) -> bool {
@@ -41,9 +197,9 @@ fn is_due(image: &ConsumerImage, cx: &Context<'_>) -> bool {
 }
 
 /// What most members ask for; uniform when nobody does.
-pub(crate) fn assignor(image: &ConsumerImage) -> Assignor {
+pub(crate) fn assignor<'a>(members: impl Iterator<Item = &'a Arc<MemberValue>>) -> Assignor {
     let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
-    for member in image.members().values() {
+    for member in members {
         let asked = member
             .server_assignor
             .as_deref()
@@ -54,51 +210,4 @@ pub(crate) fn assignor(image: &ConsumerImage) -> Assignor {
     }
     let winner = votes.into_iter().rev().max_by_key(|(_, count)| *count);
     winner.map_or(Assignor::default(), |(assignor, _)| assignor)
-}
-
-fn spec(image: &ConsumerImage, topics: &dyn TopicCatalog) -> GroupSpec {
-    let mut spec = GroupSpec::default();
-    // Members of one application say the same: each subscription is looked up once.
-    let mut known = BTreeMap::new();
-    for (id, member) in image.members() {
-        let subscription = (&member.topic_names, member.regex());
-        let ids: &Arc<BTreeSet<TopicId>> = known.entry(subscription).or_insert_with(|| {
-            Arc::new(subscribed_ids(
-                id,
-                image,
-                topics,
-                &mut spec.partition_counts,
-            ))
-        });
-        spec.members.insert(
-            id.clone(),
-            MemberSpec {
-                instance_id: member.instance_id.clone(),
-                topics: ids.clone(),
-                target: image.target(id),
-            },
-        );
-    }
-    spec
-}
-
-/// Ids of the existing topics that a member reads, with their partition counts.
-pub(super) fn subscribed_ids(
-    id: &MemberId,
-    image: &ConsumerImage,
-    topics: &dyn TopicCatalog,
-    partition_counts: &mut BTreeMap<TopicId, i32>,
-) -> BTreeSet<TopicId> {
-    let Some(member) = image.members().get(id) else {
-        return BTreeSet::new();
-    };
-    let found = member.regex().and_then(|regex| image.regexes().get(regex));
-    let by_regex = found.iter().flat_map(|value| value.topics.iter());
-    let names = member.topic_names.iter().chain(by_regex);
-    let mut ids = BTreeSet::new();
-    for topic in names.filter_map(|name| topics.by_name(name)) {
-        partition_counts.insert(topic.id, topic.partition_count);
-        ids.insert(topic.id);
-    }
-    ids
 }

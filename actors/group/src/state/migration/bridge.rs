@@ -57,7 +57,7 @@ impl Group {
             .get(&id)
             .cloned()
             .unwrap_or_default();
-        let new = updated(&old, request, &subscription);
+        let new = Arc::new(updated(&old, request, &subscription));
         consumer::heartbeat::check_bytes(&old, &new, cx, &self.ledger)?;
         let owned = owned_partitions(&subscription, cx);
 
@@ -65,7 +65,7 @@ impl Group {
             return Err(GroupRefused::UnknownGroup);
         };
         let has_changed = soft.update_member(&id, &old, new, cx, &mut self.ledger)?;
-        consumer::target::update(cx, &mut self.ledger);
+        soft.update_target(cx, &mut self.ledger);
         let current =
             consumer::reconcile::advance(&id, Some(&owned), has_changed, cx, &mut self.ledger);
         if self.maybe_downgrade(Some((&id, token)), cx) {

@@ -1,6 +1,10 @@
 //! The consumer protocol (KIP-848).
 
+use std::sync::Arc;
+
 use super::{Scene, run};
+use crate::refusal::GroupRefused;
+use crate::state::CheckedRegex;
 
 #[test]
 fn the_first_member_is_at_epoch_2_with_all_partitions() {
@@ -243,6 +247,103 @@ fn an_expression_is_searched_off_the_group_and_then_assigned() {
          hb a owned== -> a: epoch 4",
     );
     assert!(scene.group.ledger.durable.consumer.regexes().is_empty());
+}
+
+#[test]
+fn a_large_target_is_computed_elsewhere_while_the_group_goes_on() {
+    let mut scene = Scene::new();
+    scene.config.assignment_steps_max = 6;
+    run(
+        &mut scene,
+        "hb a join topics=t -> a: epoch 2 [t/0 t/1 t/2 t/3]
+         wait 1000 ->
+         hb b join topics=t -> b: epoch 2 []
+         state -> Assigning
+         hb a owned== -> a: epoch 2
+         hb c join topics=t -> c: epoch 2 []
+         assign ->
+         state -> Assigning
+         hb a owned== -> a: epoch 2 [t/0 t/1]
+         hb a owned== -> a: epoch 3
+         hb b -> b: epoch 3 [t/2 t/3]
+         wait 1000 ->
+         hb c -> c: epoch 3
+         assign ->
+         hb c -> c: epoch 4",
+    );
+}
+
+#[test]
+fn a_target_for_a_static_member_that_came_back_under_another_id_is_computed_again() {
+    let mut scene = Scene::new();
+    scene.config.assignment_steps_max = 0;
+    run(
+        &mut scene,
+        "hb a join topics=t static=i -> a: epoch 1 []
+         hb a epoch=-2 static=i -> a: epoch -2
+         hb b join topics=t static=i -> b: epoch 1 []
+         assign ->
+         state -> Assigning
+         hb b -> b: epoch 1
+         assign ->
+         hb b -> b: epoch 2 [t/0 t/1 t/2 t/3]",
+    );
+}
+
+#[test]
+fn a_target_that_was_asked_for_by_changes_that_were_undone_has_no_effect() {
+    let mut scene = Scene::new();
+    scene.config.assignment_steps_max = 0;
+    run(
+        &mut scene,
+        "hb a join topics=t -> a: epoch 1 []
+         assign ->
+         hb a -> a: epoch 2 [t/0 t/1 t/2 t/3]
+         wait 1000 ->",
+    );
+    scene.commits_at_once = false;
+    run(
+        &mut scene,
+        "hb b join topics=t ->
+         refuse -> b: not committed
+         assign ->
+         state -> Stable",
+    );
+    assert_eq!(scene.group.ledger.durable.consumer.target_epoch(), 2);
+}
+
+#[test]
+fn a_group_brings_a_hundred_expressions_at_most() {
+    let mut scene = Scene::new();
+    for number in 0..100 {
+        let joined = scene.perform(&format!("hb m{number} join regex=t{number}"));
+        assert!(joined.contains("epoch"), "{joined}");
+    }
+    run(
+        &mut scene,
+        "hb m100 join regex=t100 -> m100: 81
+         hb m100 join regex=t0 -> m100: epoch 1 []
+         hb m99 regex=t100 -> m99: epoch 1
+         hb m98 regex=t101 -> m98: epoch 1",
+    );
+}
+
+#[test]
+fn an_expression_that_was_checked_elsewhere_is_not_checked_again() {
+    let mut scene = Scene::new();
+    let refused = GroupRefused::InvalidRegex {
+        expression: Arc::from("t"),
+        cause: "said so".to_owned(),
+    };
+    scene.checked_regex = Some(CheckedRegex {
+        expression: Arc::from("t"),
+        verdict: Err(refused),
+    });
+    run(
+        &mut scene,
+        "hb a join regex=t -> a: 128
+         hb a join regex=u -> a: epoch 1 []",
+    );
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub(super) struct Scene {
     pub(super) appending: Option<Append>,
     pub(super) commits_at_once: bool,
     pub(super) resolve: Option<BTreeSet<Arc<str>>>,
+    pub(super) assign: Option<Arc<AssignmentJob>>,
+    pub(super) checked_regex: Option<CheckedRegex>,
     pub(super) end: Option<End>,
     pub(super) now_ms: i64,
     wake_ms: Option<i64>,
@@ -97,6 +99,8 @@ impl Scene {
             appending: None,
             commits_at_once: true,
             resolve: None,
+            assign: None,
+            checked_regex: None,
             end: None,
             now_ms: 0,
             wake_ms: None,
@@ -125,6 +129,7 @@ impl Scene {
             config: &self.config,
             topics: &self.topics,
             fresh_id: [self.next_id; 16],
+            checked_regex: self.checked_regex.as_ref(),
         };
         event(&mut self.group, &cx)
     }
@@ -135,6 +140,9 @@ impl Scene {
         self.end = effects.end;
         if effects.resolve.is_some() {
             self.resolve = effects.resolve;
+        }
+        if effects.assign.is_some() {
+            self.assign = effects.assign;
         }
         if let Some(append) = effects.append {
             assert!(
@@ -398,6 +406,7 @@ impl Scene {
                 self.event(|group, cx| group.topics_changed(&deleted, cx))
             }
             "search" => self.search(),
+            "assign" => self.assign(),
             "state" => return format!("{}", self.group.state()),
             "ended" => return format!("{:?}", self.end),
             "log" => return self.print_log(),
@@ -410,9 +419,18 @@ impl Scene {
         let Some(expressions) = self.resolve.take() else {
             return Vec::new();
         };
-        let found = crate::regex::resolve(&expressions, self.topics.counts.keys());
+        let found = crate::regex::resolve(&expressions, self.topics.counts.keys(), || true);
         let version = self.topics.version;
         self.event(|group, cx| group.regexes_resolved(found, version, cx))
+    }
+
+    /// Computes the target that was asked for.
+    pub(super) fn assign(&mut self) -> Vec<(Token, Answer)> {
+        let Some(job) = self.assign.take() else {
+            return Vec::new();
+        };
+        let targets = job.compute(&self.topics);
+        self.event(|group, cx| group.target_computed(&job, Some(targets), cx))
     }
 
     pub(super) fn sync_request(&mut self, name: &str, options: &BTreeMap<&str, &str>) -> SyncGroup {
