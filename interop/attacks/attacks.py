@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 
+import group_attacks
 import requests
 from requests import framed, request
 
@@ -140,9 +141,10 @@ def ask(address, data):
         return answers.read(struct.unpack(">i", answers.read(4))[0])
 
 
-def prepare(bootstrap):
-    """What the attacks aim at: a partition of 32 MiB, and a topic of many partitions."""
+def prepare(bootstrap, name):
+    """What the attack aims at: a partition of 32 MiB, a topic of many partitions, what its own kind needs."""
     address = Attack(bootstrap, 0, 1).address
+    group_attacks.prepare(lambda data: ask(address, data), name)
     ask(address, requests.create_topics([(VICTIM, 4), (WIDE, WIDE_PARTITIONS)]))
     full = requests.produce(VICTIM, [(0, requests.batch(requests.record(bytes(900_000))))])
     for _ in range(36):
@@ -475,6 +477,7 @@ ATTACKS = {
         (names_and_configs, "huge names and configs"),
         (repeated_topics, "one topic 50,000 times"),
         (many_elements, "requests that grow when read"),
+        *group_attacks.GROUP_ATTACKS,
     ]
 }
 

@@ -1,7 +1,8 @@
 """The good client: writes and reads one partition through librdkafka at a fixed rate, in a process of its own.
 
 `python good.py BOOTSTRAP TOPIC` runs until standard input ends, then prints what it saw as JSON: for
-each record when it was sent, acknowledged and read, and all errors.
+each record when it was sent, acknowledged and read, and all errors. Beside it good groups live, for whose
+requests it prints when they were sent and answered.
 """
 
 import json
@@ -10,6 +11,7 @@ import threading
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from good_groups import GoodGroups
 
 RECORDS_PER_SECOND = 100
 FLUSH_S = 60
@@ -54,6 +56,9 @@ def main():
 
     reader = threading.Thread(target=consume)
     reader.start()
+    groups = GoodGroups(bootstrap, topic, stopping)
+    groups.start()
+    groups.ready.wait()
     print("ready", flush=True)
     began, number = time.time(), 0
     while not stopping.is_set():
@@ -63,6 +68,7 @@ def main():
             producer.produce(topic, str(number).encode(), partition=0, on_delivery=delivered)
             number += 1
         producer.poll(0.002)
+    groups.join()
     left = producer.flush(FLUSH_S)
     if left:
         errors.append((time.time(), f"{left} records without an answer"))
@@ -73,7 +79,7 @@ def main():
     reader.join()
     consumer.close()
     rows = [(at, acks.get(number), reads.get(number)) for number, at in sent.items()]
-    json.dump({"rows": rows, "errors": errors}, sys.stdout)
+    json.dump({"rows": rows, "groups": groups.rows, "errors": errors + groups.errors}, sys.stdout)
 
 
 if __name__ == "__main__":
