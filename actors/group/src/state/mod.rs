@@ -71,7 +71,7 @@ pub struct Effects {
     pub append: Option<Append>,
     /// Expressions to search with [`crate::regex::resolve`]; the result goes to [`Group::regexes_resolved`].
     pub resolve: Option<BTreeSet<Arc<str>>>,
-    /// A target to compute beside the group's thread; the result goes to [`Group::target_computed`].
+    /// A target to compute beside the group's thread; the result goes to `target_computed`.
     pub assign: Option<Arc<AssignmentJob>>,
     /// When [`Group::tick`] is due next, on the clock of [`Now::tick_ms`]. It replaces what was said before.
     pub wake_ms: Option<i64>,
