@@ -49,8 +49,12 @@ const BANNED_TEXT: &[(&str, &str, &str)] = &[
     ("static m", "ut ", "shared state lives in an actor"),
 ];
 
-/// Files that may hold a banned text, each with the reason.
-const TEXT_EXCEPTIONS: &[(&str, &str)] = &[];
+/// Files that may hold a banned text: walks before a Kafka, as nothing tells when its broker has heard of what its
+/// controller has answered.
+const TEXT_EXCEPTIONS: &[(&str, &str)] = &[(
+    "interop/differential/src/explore/pair.rs",
+    concat!("thread::", "sleep"),
+)];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

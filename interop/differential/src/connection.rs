@@ -100,6 +100,19 @@ impl Connection {
         }
     }
 
+    /// True if something has come, or comes within `wait`; an end of the connection counts.
+    pub(crate) fn is_readable(&mut self, wait: Duration) -> bool {
+        let Some(stream) = &self.stream else {
+            return true;
+        };
+        // Refuses only what is no socket, or no time at all.
+        let _ = stream.set_read_timeout(Some(wait));
+        match stream.peek(&mut [0]) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.stream.is_some()
     }

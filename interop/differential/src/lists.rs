@@ -96,6 +96,11 @@ pub struct Verdict<'a> {
 }
 
 impl Lists {
+    /// True if the difference is one on purpose.
+    pub(crate) fn is_deliberate(&self, difference: &Difference) -> bool {
+        self.deliberate.iter().any(|listed| listed.fits(difference))
+    }
+
     /// Reads both files.
     ///
     /// # Errors

@@ -1,24 +1,27 @@
-//! The command line: `record` asks Kafka anew, `replay` asks a broker that runs.
+//! The command line: `record` asks Kafka anew, `replay` asks a broker that runs, `explore` asks both.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kabuki_differential::{
-    Coverage, Difference, DrawnCodes, ErrorCodes, Golden, Kafka, Lists, Rules, Schemas,
-    SequenceFile, Stopped, check_codec, differences_of, home, lines_of, play,
+    Coverage, Difference, DrawnCodes, ErrorCodes, Exploration, Finding, Golden, Kafka, Lists,
+    Rules, Schemas, SequenceFile, Stopped, check_codec, differences_of, home, lines_of, play,
 };
 
 const USAGE: &str = "usage: differential record (--libs DIR | --address HOST:PORT) [--work DIR] [--twice] [--only FILE]
        differential replay --address HOST:PORT [--only FILE] [--pending]
        differential coverage
+       differential explore --walk NAME,... (--libs DIR | --against HOST:PORT) --against HOST:PORT [--work DIR] [--seed N] [--walks N] [--steps N] [--seconds N] [--keep FOLDER]
 
 record   starts Apache Kafka from the jars in DIR, or takes the fresh one at HOST:PORT, puts every sequence, writes golden/ and tells what changed;
          with --twice it asks the same Kafka once more under other names and fails if the answers differ
 replay   puts every sequence to the broker at HOST:PORT and tells the differences to golden/;
          with --pending it writes them as the entries of pending.toml instead
-coverage tells how many requests each version of an API is asked, and which error codes they draw";
+coverage tells how many requests each version of an API is asked, and which error codes they draw
+explore  walks at random before two brokers, the first one a Kafka, and tells the shortest walks that they answer differently;
+         with --keep it writes them as files of sequences into FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Some("record") => record(&arguments),
         Some("replay") => replay(&arguments),
         Some("coverage") => coverage(),
+        Some("explore") => explore(&arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -212,4 +216,84 @@ fn write_pending(home: &Path, lists: &Lists, differences: &[Difference]) -> Resu
     let path = home.join("pending.toml");
     let text = lists.pending_text(differences);
     std::fs::write(&path, text).map_err(|error| Stopped::because_of(&path, &error))
+}
+
+/// The number after `name`, or `default`.
+fn number(arguments: &[String], name: &str, default: u64) -> Result<u64, Stopped> {
+    let Some(text) = option(arguments, name) else {
+        return Ok(default);
+    };
+    text.parse()
+        .map_err(|_| Stopped::because(format!("{name} wants a number, not {text:?}")))
+}
+
+fn explore(arguments: &[String]) -> Result<bool, Stopped> {
+    let mut against = Vec::new();
+    for pair in arguments.windows(2) {
+        if pair[0] == "--against" {
+            against.push(parsed(&pair[1])?);
+        }
+    }
+    let kafka = match option(arguments, "--libs") {
+        None => None,
+        Some(libs) => {
+            let work = option(arguments, "--work").map_or(std::env::temp_dir(), PathBuf::from);
+            Some(Kafka::start(Path::new(libs), &work, &home())?)
+        }
+    };
+    let kafka_address = kafka.as_ref().map(Kafka::address);
+    let addresses: Vec<SocketAddr> = kafka_address.into_iter().chain(against).collect();
+    let addresses = <[SocketAddr; 2]>::try_from(addresses)
+        .map_err(|_| Stopped::because(format!("two brokers are needed\n{USAGE}")))?;
+    let schemas = Schemas::read(&home())?;
+    let rules = Rules::read(&home())?;
+    let lists = Lists::read(&home())?;
+    let mut is_equal = true;
+    for walk in option(arguments, "--walk").unwrap_or_default().split(',') {
+        let exploration = Exploration {
+            walk: walk.to_owned(),
+            seed: number(arguments, "--seed", 1)?,
+            walk_count: number(arguments, "--walks", 10)?,
+            step_count: number(arguments, "--steps", 100)? as usize,
+            time_max: Duration::from_secs(number(arguments, "--seconds", 60)?),
+        };
+        let explored = exploration.run(addresses, &schemas, &rules, &lists)?;
+        for finding in &explored.findings {
+            tell_finding(finding);
+            if let Some(folder) = option(arguments, "--keep") {
+                let path = Path::new(folder).join(format!("{walk}-{}.json", finding.seed));
+                std::fs::write(&path, format!("{:#}\n", finding.file))
+                    .map_err(|error| Stopped::because_of(&path, &error))?;
+            }
+        }
+        println!(
+            "{} steps in {} walks of {walk}; {} differences",
+            explored.step_count,
+            explored.walk_count,
+            explored.findings.len()
+        );
+        is_equal &= explored.findings.is_empty();
+    }
+    Ok(is_equal)
+}
+
+fn tell_finding(finding: &Finding) {
+    println!(
+        "seed {}, {} walks, {} steps:",
+        finding.seed,
+        finding.walk_count,
+        finding.told.len()
+    );
+    for (step, outcome) in &finding.told {
+        println!("  {step}");
+        if !outcome.is_null() {
+            println!("      {outcome}");
+        }
+    }
+    if finding.differences.is_empty() {
+        println!("  not seen a second time");
+    }
+    for line in lines_of(&finding.differences, ["kafka", "here"]) {
+        println!("{line}");
+    }
 }

@@ -1,14 +1,16 @@
 //! Turns JSON into the bytes of a message and back, by its schema and a version.
 //!
 //! A field that is left out takes its default; one that the version does not have is passed over, so
-//! that one JSON serves all versions. Bytes are text, or `hex:…` where they are none; ids of topics
-//! are 32 hexadecimal digits, or `zero`; record sets are lists of batches, see `batch`.
+//! that one JSON serves all versions. Bytes are text, or `hex:…` where they are none, or
+//! `subscription:…`; ids of topics are 32 hexadecimal digits, or `zero`; record sets are lists of
+//! batches, see `batch`.
 
 use serde_json::{Map, Value, json};
 
 use crate::Stopped;
 use crate::batch;
 use crate::schema::{Field, Kind, Message};
+use crate::subscription;
 use crate::wire::{Reader, Writer, from_hex, to_hex};
 
 const NO_ID: &str = "zero";
@@ -175,19 +177,17 @@ fn unfit(value: &Value) -> Stopped {
     Stopped::because(format!("{value} does not fit its field"))
 }
 
-/// Text, or `hex:…`, or `not UTF-8:…` with a byte after it that is none; `None` for null.
+/// Text, or `hex:…`, or `subscription:…`, or `not UTF-8:…` with a byte after it that is none; `None` for
+/// null.
 pub(crate) fn text_of(value: &Value) -> Result<Option<Vec<u8>>, Stopped> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) => {
-            if let Some(hex) = text.strip_prefix("hex:") {
-                return from_hex(hex).map(Some);
-            }
-            if let Some(start) = text.strip_prefix("not UTF-8:") {
-                return Ok(Some([start.as_bytes(), &[0xff]].concat()));
-            }
-            Ok(Some(text.as_bytes().to_vec()))
-        }
+        Value::String(text) => match text.split_once(':') {
+            Some(("hex", hex)) => from_hex(hex).map(Some),
+            Some(("subscription", described)) => Ok(Some(subscription::encode(described))),
+            Some(("not UTF-8", start)) => Ok(Some([start.as_bytes(), &[0xff]].concat())),
+            _ => Ok(Some(text.as_bytes().to_vec())),
+        },
         other => Err(unfit(other)),
     }
 }

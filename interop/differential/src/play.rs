@@ -59,10 +59,7 @@ pub fn play(
     rules: &Rules,
     names: &str,
 ) -> Result<Vec<Exchange>, Stopped> {
-    let clock_ms = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64);
-    let now_ms = clock_ms - NOW_BEFORE_CLOCK_MS;
+    let now_ms = now_ms();
     let own = schemas.api(&file.api)?;
     let mut exchanges = Vec::new();
     for sequence in &file.sequences {
@@ -75,25 +72,24 @@ pub fn play(
             if let Some(version) = each {
                 topic.push_str(&format!("-v{version}"));
             }
-            let mut player = Player {
-                address,
-                schemas,
-                rules,
-                own,
-                sequence,
-                each,
-                variables: Variables::new(&topic, now_ms),
-                connections: BTreeMap::new(),
-                background: BTreeMap::new(),
-                request_count: 0,
-                exchanges: &mut exchanges,
-            };
+            let variables = Variables::new(&topic, now_ms);
+            let mut player = Player::new(address, schemas, rules, own, sequence, variables);
+            player.each = each;
             player
                 .play()
                 .map_err(|error| Stopped::because(format!("{topic}: {error}")))?;
+            exchanges.append(&mut player.exchanges);
         }
     }
     Ok(exchanges)
+}
+
+/// What `$now` stands for in a run that begins now.
+pub(crate) fn now_ms() -> i64 {
+    let clock_ms = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64);
+    clock_ms - NOW_BEFORE_CLOCK_MS
 }
 
 fn slug(name: &str) -> String {
@@ -131,7 +127,8 @@ struct Waiting {
     frames: Frames,
 }
 
-struct Player<'a> {
+/// Puts the steps of one sequence to one broker.
+pub(crate) struct Player<'a> {
     address: SocketAddr,
     schemas: &'a Schemas,
     rules: &'a Rules,
@@ -143,14 +140,52 @@ struct Player<'a> {
     background: BTreeMap<String, Waiting>,
     /// Requests of the sequence so far; names what only one of them speaks of.
     request_count: usize,
-    exchanges: &'a mut Vec<Exchange>,
+    /// What was answered since these were last taken.
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
-impl Player<'_> {
-    fn play(&mut self) -> Result<(), Stopped> {
-        for topic in &self.sequence.create {
-            self.create(topic)?;
+impl<'a> Player<'a> {
+    pub(crate) fn new(
+        address: SocketAddr,
+        schemas: &'a Schemas,
+        rules: &'a Rules,
+        own: &'a Api,
+        sequence: &'a Sequence,
+        variables: Variables,
+    ) -> Self {
+        Self {
+            address,
+            schemas,
+            rules,
+            own,
+            sequence,
+            each: None,
+            variables,
+            connections: BTreeMap::new(),
+            background: BTreeMap::new(),
+            request_count: 0,
+            exchanges: Vec::new(),
         }
+    }
+
+    /// Names of the requests in the background, in the order of their names.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        self.background.keys().cloned().collect()
+    }
+
+    /// True if the request of this name has an answer, or gets one within `wait`.
+    pub(crate) fn is_answered(&mut self, name: &str, wait: Duration) -> bool {
+        let Some(waiting) = self.background.get(name) else {
+            return false;
+        };
+        let connection = waiting.connection.clone();
+        self.connections
+            .get_mut(&connection)
+            .is_some_and(|connection| connection.is_readable(wait))
+    }
+
+    fn play(&mut self) -> Result<(), Stopped> {
+        self.create_topics()?;
         for (position, step) in self.sequence.steps.iter().enumerate() {
             let name = if step.name.is_empty() {
                 position.to_string()
@@ -163,14 +198,23 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step, name: &str) -> Result<(), Stopped> {
+    pub(crate) fn create_topics(&mut self) -> Result<(), Stopped> {
+        let sequence = self.sequence;
+        sequence
+            .create
+            .iter()
+            .try_for_each(|topic| self.create(topic))
+    }
+
+    pub(crate) fn step(&mut self, step: &Step, name: &str) -> Result<(), Stopped> {
         if let Some(mut waiting) = step
             .awaits
             .as_ref()
             .and_then(|name| self.background.remove(name))
         {
             let label = format!("{}/{name}", self.sequence.name);
-            let arrived = self.connection(&waiting.connection).receive(None);
+            let patience = step.patience_ms.map(Duration::from_millis);
+            let arrived = self.connection(&waiting.connection).receive(patience);
             let outcome = outcome_of(arrived, &mut waiting);
             let asked = (&waiting.api, waiting.version);
             self.keep(step, label, asked, outcome, waiting.frames);
