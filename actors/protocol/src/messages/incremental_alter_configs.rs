@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | flexible (KIP-482) |
 
+use super::alter_configs::AlterConfigsResourceResponse;
 use super::exchange;
 use crate::codec::Message;
 
@@ -59,19 +60,6 @@ pub struct IncrementalAlterConfigsResponse {
     pub throttle_time_ms: i32,
     /// The resources.
     pub responses: Vec<AlterConfigsResourceResponse>,
-}
-
-/// What became of one resource.
-#[derive(Debug, Clone, PartialEq, Eq, Message)]
-pub struct AlterConfigsResourceResponse {
-    /// Error code, 0 for none.
-    pub error_code: i16,
-    /// Why it was refused, for a person.
-    pub error_message: Option<String>,
-    /// What it is.
-    pub resource_type: i8,
-    /// Its name.
-    pub resource_name: String,
 }
 
 exchange!(IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse);

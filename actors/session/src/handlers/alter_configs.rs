@@ -5,39 +5,26 @@
 
 use kabuki_controller::messages::ConfigChange;
 use kabuki_protocol::messages::alter_configs::{
-    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
+    AlterConfigsRequest, AlterConfigsResponse, AlterableConfig,
 };
 
-use super::config_changes::{AskedChange, outcomes};
+use super::config_changes::{AskedChange, make};
 use crate::request::{Answer, RequestContext};
 
 pub(super) async fn answer(request: AlterConfigsRequest, context: RequestContext) -> Answer {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    let mut asked = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        responses.push(AlterConfigsResourceResponse {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            ..AlterConfigsResourceResponse::default()
-        });
-        let configs = resource.configs.into_iter();
-        asked.push(AskedChange {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            change: Ok(ConfigChange::Replacement(
-                configs.map(|config| (config.name, config.value)).collect(),
-            )),
-        });
-    }
-    let outcomes = outcomes(asked, request.validate_only, &context).await;
-    for (response, outcome) in responses.iter_mut().zip(outcomes) {
-        if let Err((code, cause)) = outcome {
-            response.error_code = code.code();
-            response.error_message = cause;
-        }
-    }
+    let asked = request.resources.into_iter().map(|resource| AskedChange {
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        change: Ok(ConfigChange::Replacement(pairs(resource.configs))),
+    });
+    let responses = make(asked.collect(), request.validate_only, &context).await;
     context.reply(&AlterConfigsResponse {
         responses,
         ..AlterConfigsResponse::default()
     })
+}
+
+fn pairs(configs: Vec<AlterableConfig>) -> Vec<(String, Option<String>)> {
+    let pairs = configs.into_iter();
+    pairs.map(|config| (config.name, config.value)).collect()
 }

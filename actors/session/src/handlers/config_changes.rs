@@ -10,6 +10,7 @@ use kabuki_controller::messages::{
 };
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{NodeId, TopicName};
+use kabuki_protocol::messages::alter_configs::AlterConfigsResourceResponse;
 use kabuki_protocol::messages::describe_configs::resource;
 
 use crate::ports::ask;
@@ -27,8 +28,29 @@ pub(super) struct AskedChange {
     pub(super) change: Result<ConfigChange, Unchanged>,
 }
 
-/// Makes the changes; outcomes in the order of the request.
-pub(super) async fn outcomes(
+/// Makes the changes; answers in the order of the request.
+pub(super) async fn make(
+    asked: Vec<AskedChange>,
+    validate_only: bool,
+    context: &RequestContext,
+) -> Vec<AlterConfigsResourceResponse> {
+    let answers = asked.iter().map(|asked| AlterConfigsResourceResponse {
+        resource_type: asked.resource_type,
+        resource_name: asked.resource_name.clone(),
+        ..AlterConfigsResourceResponse::default()
+    });
+    let mut answers: Vec<_> = answers.collect();
+    let outcomes = outcomes(asked, validate_only, context).await;
+    for (answer, outcome) in answers.iter_mut().zip(outcomes) {
+        if let Err((code, cause)) = outcome {
+            answer.error_code = code.code();
+            answer.error_message = cause;
+        }
+    }
+    answers
+}
+
+async fn outcomes(
     asked: Vec<AskedChange>,
     validate_only: bool,
     context: &RequestContext,

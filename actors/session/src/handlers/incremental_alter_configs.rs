@@ -5,39 +5,25 @@
 use kabuki_controller::messages::{ConfigAction, ConfigChange, ConfigOperation};
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::incremental_alter_configs::{
-    AlterConfigsResourceResponse, AlterableConfig, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse,
+    AlterableConfig, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::config_changes::{AskedChange, Unchanged, outcomes};
+use super::config_changes::{AskedChange, Unchanged, make};
 use crate::request::{Answer, RequestContext};
 
 pub(super) async fn answer(
     request: IncrementalAlterConfigsRequest,
     context: RequestContext,
 ) -> Answer {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    let mut asked = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        responses.push(AlterConfigsResourceResponse {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            ..AlterConfigsResourceResponse::default()
-        });
+    let asked = request.resources.into_iter().map(|resource| {
         let operations: Result<_, _> = resource.configs.into_iter().map(operation).collect();
-        asked.push(AskedChange {
+        AskedChange {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
             change: operations.map(ConfigChange::Operations),
-        });
-    }
-    let outcomes = outcomes(asked, request.validate_only, &context).await;
-    for (response, outcome) in responses.iter_mut().zip(outcomes) {
-        if let Err((code, cause)) = outcome {
-            response.error_code = code.code();
-            response.error_message = cause;
         }
-    }
+    });
+    let responses = make(asked.collect(), request.validate_only, &context).await;
     context.reply(&IncrementalAlterConfigsResponse {
         responses,
         ..IncrementalAlterConfigsResponse::default()
