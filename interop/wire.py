@@ -1,7 +1,7 @@
-"""As much of the Kafka protocol as it takes to look at stored batches without any client.
+"""As much of the Kafka protocol as it takes to look at a broker without any client.
 
 A client decompresses and hides what a broker stored, so the codec and the producer id of a stored
-batch are read from the bytes of a Fetch answer.
+batch are read from the bytes of a Fetch answer. The benchmarks use this, too.
 """
 
 import dataclasses
@@ -10,7 +10,9 @@ import struct
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 FETCH = 1
+LIST_OFFSETS = 2
 API_VERSIONS = 18
+LATEST = -1
 BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
 
 
@@ -74,6 +76,20 @@ class Connection:
             raise ConnectionError(f"ApiVersions v0 answered error {error}")
         ranges = struct.iter_unpack(">hhh", answer[6 : 6 + 6 * count])
         return {key: (low, high) for key, low, high in ranges}
+
+    def log_ends(self, topic, partitions):
+        """Asks ListOffsets v1; returns the end of each partition, None where there is an error."""
+        name = topic.encode()
+        body = struct.pack(">iih", -1, 1, len(name)) + name + struct.pack(">i", len(partitions))
+        body += b"".join(struct.pack(">iq", index, LATEST) for index in partitions)
+        answer = self.ask(LIST_OFFSETS, 1, body)
+        at = 4 + 2 + len(name)
+        (count,) = struct.unpack_from(">i", answer, at)
+        entry = struct.Struct(">ihqq")
+        ends = {}
+        for _, (index, error, _, offset) in zip(range(count), entry.iter_unpack(answer[at + 4 :])):
+            ends[index] = offset if error == 0 else None
+        return ends
 
     def fetch(self, topic, partition, offset):
         """Asks Fetch v4 for up to 4 MiB; returns (high watermark, record bytes)."""

@@ -77,7 +77,7 @@ class Broker:
             if self.process.poll() is not None:
                 raise BrokerFailed(f"{self.name} ended at start:\n{self.log_tail()}")
             with contextlib.suppress(OSError):
-                with Connection(self.port) as connection:
+                with Connection(self.bootstrap) as connection:
                     if ready(connection) is not False:
                         return (time.monotonic() - started) * 1000
             time.sleep(0.002)

@@ -61,7 +61,7 @@ def connections(broker, _session):
     for count in CONNECTIONS:
         with contextlib.ExitStack() as stack:
             for _ in range(count):
-                stack.enter_context(Connection(broker.port)).api_versions()
+                stack.enter_context(Connection(broker.bootstrap)).api_versions()
             line(broker, f"{count:,} idle connections", count, empty)
 
 
@@ -75,7 +75,7 @@ def partitions(broker, session):
         line(broker, f"{count:,} partitions, all written to", count, empty)
         broker.kill()
         broker.start()
-        with Connection(broker.port) as connection:
+        with Connection(broker.bootstrap) as connection:
             ends = {}
             while len(ends) < count:
                 asked = [index for index in range(count) if index not in ends][:100]
@@ -89,7 +89,7 @@ def partitions(broker, session):
 
 def producer_ids(broker, session):
     session.kabuki("topics", "create", TOPIC, "--partitions", PRODUCER_PARTITIONS)
-    with Connection(broker.port) as connection:
+    with Connection(broker.bootstrap) as connection:
         for partition in range(PRODUCER_PARTITIONS):
             produce(connection, partition, 0)
         empty = line(broker, f"{PRODUCER_PARTITIONS} partitions, one producer")
@@ -103,7 +103,7 @@ def producer_ids(broker, session):
 def fetch_sessions(broker, session):
     session.kabuki("topics", "create", TOPIC, "--partitions", SESSION_PARTITIONS)
     empty = line(broker, f"{SESSION_PARTITIONS} partitions")
-    with Connection(broker.port) as connection:
+    with Connection(broker.bootstrap) as connection:
         for _ in range(SESSIONS):
             open_session(connection)
     line(broker, f"{SESSIONS:,} fetch sessions of {SESSION_PARTITIONS} partitions", SESSIONS, empty)
