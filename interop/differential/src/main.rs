@@ -13,7 +13,7 @@ use kabuki_differential::{
 const USAGE: &str = "usage: differential record (--libs DIR | --address HOST:PORT) [--work DIR] [--twice] [--only FILE]
        differential replay --address HOST:PORT [--only FILE] [--pending]
        differential coverage
-       differential explore --walk NAME,... (--libs DIR | --against HOST:PORT) --against HOST:PORT [--work DIR] [--seed N] [--walks N] [--steps N] [--seconds N] [--keep FOLDER]
+       differential explore --walk NAME,... (--libs DIR | --against HOST:PORT) --against HOST:PORT [--work DIR] [--seed N] [--walks N] [--steps N] [--seconds N] [--only FILE] [--keep FOLDER]
 
 record   starts Apache Kafka from the jars in DIR, or takes the fresh one at HOST:PORT, puts every sequence, writes golden/ and tells what changed;
          with --twice it asks the same Kafka once more under other names and fails if the answers differ
@@ -255,6 +255,7 @@ fn explore(arguments: &[String]) -> Result<bool, Stopped> {
             seed: number(arguments, "--seed", 1)?,
             walk_count: number(arguments, "--walks", 10)?,
             step_count: number(arguments, "--steps", 100)? as usize,
+            only: option(arguments, "--only").unwrap_or_default().to_owned(),
             time_max: Duration::from_secs(number(arguments, "--seconds", 60)?),
         };
         let explored = exploration.run(addresses, &schemas, &rules, &lists)?;

@@ -1,9 +1,11 @@
 //! Turns JSON into the bytes of a message and back, by its schema and a version.
 //!
 //! A field that is left out takes its default; one that the version does not have is passed over, so
-//! that one JSON serves all versions. Bytes are text, or `hex:…` where they are none, or
+//! that one JSON serves all versions. `tag 99` stands for a tagged field that no schema names. Bytes are text, or `hex:…` where they are none, or
 //! `subscription:…`; ids of topics are 32 hexadecimal digits, or `zero`; record sets are lists of
 //! batches, see `batch`.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -52,6 +54,7 @@ impl Encoder {
         if let Some(given) = body.as_object() {
             let unknown = given
                 .keys()
+                .filter(|name| unknown_tag(name).is_none())
                 .find(|name| !fields.iter().any(|field| field.name == **name));
             if let Some(name) = unknown {
                 return Err(Stopped::because(format!("no field is called {name}")));
@@ -73,24 +76,33 @@ impl Encoder {
             }
         }
         if self.is_flexible {
-            self.tagged(tagged)?;
+            self.tagged(tagged, body)?;
         }
         Ok(())
     }
 
-    fn tagged(&mut self, mut tagged: Vec<(u32, &Field, Value)>) -> Result<(), Stopped> {
-        tagged.sort_by_key(|(tag, ..)| *tag);
-        self.writer.unsigned_varint(tagged.len() as u32);
-        for (tag, field, value) in tagged {
+    fn tagged(&mut self, known: Vec<(u32, &Field, Value)>, body: &Value) -> Result<(), Stopped> {
+        let mut tagged = BTreeMap::new();
+        for (tag, field, value) in known {
             let mut inner = Encoder {
                 writer: Writer::default(),
                 version: self.version,
                 is_flexible: true,
             };
             inner.value(field, &value)?;
+            tagged.insert(tag, inner.writer.bytes);
+        }
+        for (name, value) in body.as_object().into_iter().flatten() {
+            if let Some(tag) = unknown_tag(name) {
+                let hex = value.as_str().ok_or_else(|| unfit(value))?;
+                tagged.insert(tag, from_hex(hex)?);
+            }
+        }
+        self.writer.unsigned_varint(tagged.len() as u32);
+        for (tag, bytes) in tagged {
             self.writer.unsigned_varint(tag);
-            self.writer.unsigned_varint(inner.writer.bytes.len() as u32);
-            self.writer.put(&inner.writer.bytes);
+            self.writer.unsigned_varint(bytes.len() as u32);
+            self.writer.put(&bytes);
         }
         Ok(())
     }
@@ -171,6 +183,11 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// The number in `tag 99`.
+fn unknown_tag(name: &str) -> Option<u32> {
+    name.strip_prefix("tag ")?.parse().ok()
 }
 
 fn unfit(value: &Value) -> Stopped {

@@ -105,7 +105,7 @@ fn slug(name: &str) -> String {
 }
 
 /// `all`, `max` or a range of versions.
-fn range(text: &str, api: &Api) -> Result<Versions, Stopped> {
+pub(crate) fn range(text: &str, api: &Api) -> Result<Versions, Stopped> {
     match text {
         "all" => Ok(api.advertised),
         "max" => Ok(Versions {
@@ -535,7 +535,7 @@ fn outcome_of(arrived: Arrived, waiting: &mut Waiting) -> Value {
 }
 
 /// Puts a value at a JSON pointer; the last part may be a new field or `-`, the end of an array.
-fn put(body: &mut Value, at: &str, value: Value) -> Result<(), Stopped> {
+pub(crate) fn put(body: &mut Value, at: &str, value: Value) -> Result<(), Stopped> {
     let bad = || Stopped::because(format!("nothing is at {at}"));
     let (parent, last) = at.rsplit_once('/').ok_or_else(bad)?;
     match body.pointer_mut(parent).ok_or_else(bad)? {

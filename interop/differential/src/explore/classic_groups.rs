@@ -40,7 +40,7 @@ pub(super) struct ClassicGroups {
 }
 
 impl Walk for ClassicGroups {
-    fn api(&self) -> &'static str {
+    fn api(&self) -> &str {
         "JoinGroup"
     }
 

@@ -47,7 +47,7 @@ pub(super) struct ConsumerGroups {
 }
 
 impl Walk for ConsumerGroups {
-    fn api(&self) -> &'static str {
+    fn api(&self) -> &str {
         "ConsumerGroupHeartbeat"
     }
 

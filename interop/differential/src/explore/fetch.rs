@@ -15,7 +15,7 @@ pub(super) struct Fetch {
 }
 
 impl Walk for Fetch {
-    fn api(&self) -> &'static str {
+    fn api(&self) -> &str {
         "Fetch"
     }
 

@@ -7,6 +7,9 @@ mod consumer_groups;
 mod dice;
 mod fetch;
 mod group_requests;
+mod material;
+mod mutants;
+mod mutations;
 mod pair;
 mod produce;
 mod shrink;
@@ -22,16 +25,32 @@ use crate::normal::Rules;
 use crate::schema::Schemas;
 use crate::{Difference, Lists, Stopped};
 use dice::Dice;
+use material::Material;
+use mutations::Mutations;
 use pair::{Pair, Put};
 
 /// Makes the requests of one subject.
 trait Walk {
     /// API that a file of such a walk is named by.
-    fn api(&self) -> &'static str;
+    fn api(&self) -> &str;
+
+    /// File of sequences, and sequence, by which lists of differences name its steps.
+    fn file(&self) -> &str {
+        self.api()
+    }
+
+    fn sequence(&self) -> &str {
+        "walk"
+    }
 
     /// Topics of the walk, as a sequence's `create`.
     fn topics(&self) -> Value {
         json!([{"topic": "$t"}])
+    }
+
+    /// True if a difference that is known does not end the walk.
+    fn goes_on(&self) -> bool {
+        false
     }
 
     /// Steps before the first random one.
@@ -48,6 +67,17 @@ trait Walk {
 
 const WALKS: [&str; 5] = ["groups", "consumer-groups", "produce", "fetch", "topics"];
 
+const MUTATIONS: &str = "mutations";
+
+/// What Kafka's controller answers before its broker knows of it.
+const LATE_APIS: [&str; 5] = [
+    "CreateTopics",
+    "DeleteTopics",
+    "CreatePartitions",
+    "AlterConfigs",
+    "IncrementalAlterConfigs",
+];
+
 fn walk_of(name: &str) -> Result<Box<dyn Walk>, Stopped> {
     match name {
         "groups" => Ok(Box::new(classic_groups::ClassicGroups::default())),
@@ -56,7 +86,7 @@ fn walk_of(name: &str) -> Result<Box<dyn Walk>, Stopped> {
         "fetch" => Ok(Box::new(fetch::Fetch::default())),
         "topics" => Ok(Box::new(topics::Topics::default())),
         _ => Err(Stopped::because(format!(
-            "no walk is called {name:?}, only {}",
+            "no walk is called {name:?}, only {} and {MUTATIONS}",
             WALKS.join(", ")
         ))),
     }
@@ -81,6 +111,8 @@ pub struct Exploration {
     pub walk_count: u64,
     /// Random steps in a walk that finds no difference.
     pub step_count: usize,
+    /// Of `mutations`: only sequences of files with one of these in their names, parted by commas.
+    pub only: String,
     /// No walk begins, and no other one is cut down, after this time.
     pub time_max: Duration,
 }
@@ -143,6 +175,16 @@ impl Exploration {
         lists: &Lists,
     ) -> Result<Explored, Stopped> {
         let started = Instant::now();
+        let material = match self.walk == MUTATIONS {
+            true => Some(Material::read(&crate::home(), schemas, &self.only)?),
+            false => None,
+        };
+        let walk_of = |seed| -> Result<Box<dyn Walk + '_>, Stopped> {
+            match &material {
+                Some(material) => Ok(Box::new(Mutations::new(seed, material, schemas))),
+                None => walk_of(&self.walk),
+            }
+        };
         let mut explored = Explored::default();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         for seed in self.seed..self.seed + self.walk_count {
@@ -150,34 +192,32 @@ impl Exploration {
                 break;
             }
             explored.walk_count += 1;
-            let mut walk = walk_of(&self.walk)?;
+            let mut walk = walk_of(seed)?;
             let begin = |suffix: &str| {
                 let name = format!("{}-{seed}{suffix}", self.walk);
-                Pair::begin(
-                    addresses,
-                    schemas,
-                    rules,
-                    lists,
-                    walk_of(&self.walk)?.as_ref(),
-                    &name,
-                )
+                let walk = walk_of(seed)?;
+                Pair::begin(addresses, schemas, rules, lists, walk.as_ref(), &name)
             };
             let mut pair = begin("")?;
-            let (steps, last) = wander(walk.as_mut(), &mut pair, seed, self.step_count)?;
+            let mut is_new = |put: &Put| match known.get(&kind_of(put)) {
+                Some(at) => {
+                    explored.findings[*at].walk_count += 1;
+                    false
+                }
+                None => true,
+            };
+            let (steps, last) =
+                wander(walk.as_mut(), &mut pair, seed, self.step_count, &mut is_new)?;
             explored.step_count += steps.len();
-            if last.differences.is_empty() {
-                continue;
-            }
             let kind = kind_of(&last);
-            if let Some(at) = known.get(&kind) {
-                explored.findings[*at].walk_count += 1;
+            if last.differences.is_empty() || known.contains_key(&kind) {
                 continue;
             }
             known.insert(kind.clone(), explored.findings.len());
             let is_over = || started.elapsed() > self.time_max;
-            let short = shrink::shortest(steps, &kind, &begin, &is_over)?;
+            let short = shrink::shortest(steps, &kind, walk.goes_on(), &begin, &is_over)?;
             let file = json!({"api": walk.api(), "sequences": [{
-                "name": format!("seed {seed}"), "create": walk.topics(), "steps": short.steps,
+                "name": format!("{} {seed}", walk.sequence()), "create": walk.topics(), "steps": short.steps,
             }]});
             explored.findings.push(Finding {
                 seed,
@@ -197,6 +237,7 @@ fn wander(
     pair: &mut Pair<'_>,
     seed: u64,
     step_count: usize,
+    is_new: &mut impl FnMut(&Put) -> bool,
 ) -> Result<(Vec<Value>, Put), Stopped> {
     let mut dice = Dice::new(seed);
     let mut steps = Vec::new();
@@ -210,18 +251,12 @@ fn wander(
         };
         let put = pair.put(&step)?;
         steps.push(step.clone());
-        if !put.differences.is_empty() {
+        if !put.differences.is_empty() && (is_new(&put) || !walk.goes_on()) {
             return Ok((steps, put));
         }
         walk.heard(&step, &put.outcome);
-        for step in pair.answered() {
-            let put = pair.put(&step)?;
-            steps.push(step.clone());
-            if !put.differences.is_empty() {
-                return Ok((steps, put));
-            }
-            walk.heard(&step, &put.outcome);
-        }
+        // One at a time: to take it may let others come.
+        next.extend(pair.answered().into_iter().next());
     }
 }
 

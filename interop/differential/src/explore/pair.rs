@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Walk;
+use super::{LATE_APIS, Walk};
 use crate::compare::differences_of;
 use crate::golden::Golden;
 use crate::normal::Rules;
 use crate::play::{Player, now_ms};
-use crate::schema::{Api, Schemas};
+use crate::schema::Schemas;
 use crate::sequence::{Sequence, Step};
 use crate::variables::Variables;
 use crate::{Difference, Lists, Stopped};
@@ -22,14 +22,6 @@ const PATIENCE_MS: u64 = 3_000;
 /// How long a broker gets to take in a request that waits, before the next one is sent. Kafka answers
 /// within a few milliseconds what it can answer.
 const SETTLE: Duration = Duration::from_millis(15);
-
-/// What Kafka's controller answers before its broker knows of it.
-const LATE_APIS: [&str; 4] = [
-    "CreateTopics",
-    "DeleteTopics",
-    "CreatePartitions",
-    "IncrementalAlterConfigs",
-];
 
 /// How long a broker gets to hear of such a change.
 const PUBLISHING: Duration = Duration::from_millis(50);
@@ -46,7 +38,8 @@ pub(super) struct Put {
 
 pub(super) struct Pair<'a> {
     players: [Player<'a>; 2],
-    own: &'a Api,
+    /// File by which lists of differences name the steps.
+    file: String,
     lists: &'a Lists,
     /// Steps that wait in the background, by name.
     background: BTreeMap<String, Value>,
@@ -65,7 +58,7 @@ impl<'a> Pair<'a> {
         name: &str,
     ) -> Result<Self, Stopped> {
         let own = schemas.api(walk.api())?;
-        let sequence = json!({"name": "walk", "create": walk.topics(), "steps": []});
+        let sequence = json!({"name": walk.sequence(), "create": walk.topics(), "steps": []});
         // Lives as long as the process: a few hundred bytes a walk.
         let sequence: &'static Sequence = Box::leak(Box::new(parsed(sequence)?));
         let now_ms = now_ms();
@@ -75,7 +68,7 @@ impl<'a> Pair<'a> {
         });
         let mut pair = Self {
             players,
-            own,
+            file: walk.file().to_owned(),
             lists,
             background: BTreeMap::new(),
             position: 0,
@@ -93,9 +86,13 @@ impl<'a> Pair<'a> {
             read.patience_ms = Some(PATIENCE_MS);
         }
         self.position += 1;
+        let name = match read.name.as_str() {
+            "" => self.position.to_string(),
+            name => name.to_owned(),
+        };
         let mut answers = Vec::new();
         for player in &mut self.players {
-            player.step(&read, &self.position.to_string())?;
+            player.step(&read, &name)?;
             let mut exchanges = std::mem::take(&mut player.exchanges);
             for exchange in &mut exchanges {
                 order(&mut exchange.outcome);
@@ -121,7 +118,7 @@ impl<'a> Pair<'a> {
             put.api = exchange.request.0.clone();
             put.outcome = exchange.outcome.clone();
         }
-        put.differences = differences_of(&self.own.name, &answers[0], &answers[1]);
+        put.differences = differences_of(&self.file, &answers[0], &answers[1]);
         put.differences
             .retain(|difference| !self.lists.is_deliberate(difference));
         Ok(put)
@@ -157,10 +154,13 @@ fn parsed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Stopped> {
         .map_err(|error| Stopped::because(format!("{error} in the step {shown}")))
 }
 
-/// Sorts every list of structs or texts: brokers give them in the order of their tables.
+/// Sorts every list of structs or texts: brokers give them in the order of their tables. What is
+/// answered twice is kept once: `sequences/` holds how often each list answers the same question.
 fn order(outcome: &mut Value) {
     match outcome {
         Value::Array(values) => {
+            // Kafka fills up a limit with the head of the next batch.
+            values.retain(|value| value.get("cut off").is_none());
             merge(values);
             values.iter_mut().for_each(order);
             if values
@@ -168,6 +168,7 @@ fn order(outcome: &mut Value) {
                 .all(|value| value.is_object() || value.is_string())
             {
                 values.sort_by_key(ToString::to_string);
+                values.dedup();
             }
         }
         Value::Object(fields) => {

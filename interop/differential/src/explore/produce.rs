@@ -31,7 +31,7 @@ pub(super) struct Produce {
 }
 
 impl Walk for Produce {
-    fn api(&self) -> &'static str {
+    fn api(&self) -> &str {
         "Produce"
     }
 

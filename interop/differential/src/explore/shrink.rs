@@ -1,4 +1,4 @@
-//! Drops the steps that a difference does not need.
+//! Drops the steps, and the changes of the last one, that a difference does not need.
 
 use std::time::Duration;
 
@@ -22,15 +22,23 @@ pub(super) struct Short {
 pub(super) fn shortest<'a>(
     steps: Vec<Value>,
     kind: &str,
+    goes_on: bool,
     begin: &impl Fn(&str) -> Result<Pair<'a>, Stopped>,
     is_over: &impl Fn() -> bool,
 ) -> Result<Short, Stopped> {
     let mut attempt = 0;
     let mut replayed = |steps: &[Value]| {
         attempt += 1;
-        replay(steps, kind, &mut begin(&format!(".{attempt}"))?)
+        let mut pair = begin(&format!(".{attempt}"))?;
+        replay(steps, kind, goes_on, &mut pair)
     };
-    let mut best = match replayed(&steps)? {
+    // Many a difference takes but the last step.
+    let last = &steps[steps.len().saturating_sub(1)..];
+    let shown = match replayed(last)? {
+        None => replayed(&steps)?,
+        short => short,
+    };
+    let mut best = match shown {
         Some(short) => short,
         None => {
             let told = steps.iter().map(|step| (step.clone(), Value::Null));
@@ -55,11 +63,37 @@ pub(super) fn shortest<'a>(
         }
         run /= 2;
     }
+    for at in changes(&best.steps) {
+        let mut fewer = best.steps.clone();
+        if let Some(set) = fewer
+            .last_mut()
+            .and_then(|step| step["set"].as_object_mut())
+        {
+            set.remove(&at);
+        }
+        if let Some(short) = replayed(&fewer)?.filter(|_| !is_over()) {
+            best = short;
+        }
+    }
     Ok(best)
 }
 
+/// What the last step sets otherwise than its body.
+fn changes(steps: &[Value]) -> Vec<String> {
+    let set = steps.last().and_then(|step| step.get("set"));
+    let set = set.and_then(Value::as_object);
+    set.into_iter()
+        .flat_map(|set| set.keys().cloned())
+        .collect()
+}
+
 /// Walks these steps again; `None` if they do not end in a difference of this kind.
-fn replay(steps: &[Value], kind: &str, pair: &mut Pair<'_>) -> Result<Option<Short>, Stopped> {
+fn replay(
+    steps: &[Value],
+    kind: &str,
+    goes_on: bool,
+    pair: &mut Pair<'_>,
+) -> Result<Option<Short>, Stopped> {
     let mut taken = Vec::new();
     let mut told = Vec::new();
     for step in steps {
@@ -71,13 +105,18 @@ fn replay(steps: &[Value], kind: &str, pair: &mut Pair<'_>) -> Result<Option<Sho
         let put = pair.put(step)?;
         taken.push(step.clone());
         told.push((step.clone(), put.outcome.clone()));
-        if !put.differences.is_empty() {
-            let is_same = kind_of(&put) == kind;
-            return Ok(is_same.then_some(Short {
+        if put.differences.is_empty() {
+            continue;
+        }
+        if kind_of(&put) == kind {
+            return Ok(Some(Short {
                 steps: taken,
                 told,
                 differences: put.differences,
             }));
+        }
+        if !goes_on {
+            return Ok(None);
         }
     }
     Ok(None)

@@ -34,7 +34,7 @@ pub(super) struct Topics {
 }
 
 impl Walk for Topics {
-    fn api(&self) -> &'static str {
+    fn api(&self) -> &str {
         "CreateTopics"
     }
 
