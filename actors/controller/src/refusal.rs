@@ -70,7 +70,7 @@ pub enum CreateTopicRefused {
     TooManyPartitions {
         /// The count as sent or defaulted.
         partition_count: i32,
-        /// The limit, or what the request's other topics left of it.
+        /// The limit.
         partition_count_max: i32,
     },
     /// Code 38.

@@ -34,7 +34,12 @@ impl Metadata {
         for topic in topics {
             *seen.entry(&topic.name).or_default() += 1;
         }
-        let mut room = PARTITIONS_PER_REQUEST_MAX;
+        let is_judged = |topic: &&NewTopic| seen[&*topic.name] == 1 && topic.name != METADATA_TOPIC;
+        if let Err(refused) = self.check_total(topics.iter().filter(is_judged)) {
+            let answer = topics.iter().map(|_| Err(refused.clone())).collect();
+            let records = Records::new();
+            return Decision { answer, records };
+        }
         let mut records = Records::new();
         let answer = topics
             .iter()
@@ -43,8 +48,7 @@ impl Metadata {
                     let name = topic.name.clone();
                     return Err(CreateTopicRefused::DuplicateName { name });
                 }
-                let plan = self.plan_topic(topic, room)?;
-                room -= plan.partition_count();
+                let plan = self.plan_topic(topic)?;
                 let id = if validate_only {
                     TopicId::ZERO
                 } else {
@@ -70,14 +74,33 @@ impl Metadata {
         }
     }
 
-    /// `room` is the count of partitions that the request may still make.
-    fn plan_topic(&self, topic: &NewTopic, room: i32) -> Result<TopicPlan, CreateTopicRefused> {
+    /// Whatever becomes of the topics: a request that asks for too many partitions is refused as one.
+    fn check_total<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a NewTopic>,
+    ) -> Result<(), CreateTopicRefused> {
+        let counts = topics.map(|topic| match topic.partition_count {
+            _ if !topic.assignments.is_empty() => topic.assignments.len() as i64,
+            -1 => i64::from(self.settings.partition_count),
+            count => i64::from(count.max(0)),
+        });
+        let total: i64 = counts.sum();
+        if total <= i64::from(PARTITIONS_PER_REQUEST_MAX) {
+            return Ok(());
+        }
+        Err(CreateTopicRefused::TooManyPartitions {
+            partition_count: i32::try_from(total).unwrap_or(i32::MAX),
+            partition_count_max: PARTITIONS_PER_REQUEST_MAX,
+        })
+    }
+
+    fn plan_topic(&self, topic: &NewTopic) -> Result<TopicPlan, CreateTopicRefused> {
         let name = self.check_name(&topic.name)?;
         let configs = check_configs(&topic.configs)?;
         let replicas = if topic.assignments.is_empty() {
-            self.place_topic(topic, room)?
+            self.place_topic(topic)?
         } else {
-            self.check_assignments(topic, room)?
+            self.check_assignments(topic)?
         };
         Ok(TopicPlan {
             name,
@@ -109,11 +132,7 @@ impl Metadata {
         }
     }
 
-    fn place_topic(
-        &self,
-        topic: &NewTopic,
-        room: i32,
-    ) -> Result<Vec<NodeList>, CreateTopicRefused> {
+    fn place_topic(&self, topic: &NewTopic) -> Result<Vec<NodeList>, CreateTopicRefused> {
         let replication_factor = match topic.replication_factor {
             -1 => self.settings.replication_factor,
             factor if factor > 0 => factor,
@@ -128,7 +147,7 @@ impl Metadata {
                 return Err(CreateTopicRefused::InvalidPartitionCount { partition_count });
             }
         };
-        self.check_partition_count(partition_count, room)?;
+        self.check_partition_count(partition_count)?;
         let brokers = usable_brokers(&self.image);
         let factor = usize::try_from(replication_factor).unwrap_or(usize::MAX);
         if factor > brokers.len() {
@@ -143,12 +162,8 @@ impl Metadata {
         Ok(place(&brokers, factor, first, partition_count as usize))
     }
 
-    fn check_partition_count(
-        &self,
-        partition_count: i32,
-        room: i32,
-    ) -> Result<(), CreateTopicRefused> {
-        let partition_count_max = self.settings.partition_count_max.min(room);
+    fn check_partition_count(&self, partition_count: i32) -> Result<(), CreateTopicRefused> {
+        let partition_count_max = self.settings.partition_count_max;
         if partition_count <= partition_count_max {
             return Ok(());
         }
@@ -158,11 +173,7 @@ impl Metadata {
         })
     }
 
-    fn check_assignments(
-        &self,
-        topic: &NewTopic,
-        room: i32,
-    ) -> Result<Vec<NodeList>, CreateTopicRefused> {
+    fn check_assignments(&self, topic: &NewTopic) -> Result<Vec<NodeList>, CreateTopicRefused> {
         let counts = [
             ("replication factor", i32::from(topic.replication_factor)),
             ("number of partitions", topic.partition_count),
@@ -171,7 +182,7 @@ impl Metadata {
             return Err(CreateTopicRefused::CountWithAssignment { what, value });
         }
         let count = topic.assignments.len();
-        self.check_partition_count(i32::try_from(count).unwrap_or(i32::MAX), room)?;
+        self.check_partition_count(i32::try_from(count).unwrap_or(i32::MAX))?;
         let mut lists: Vec<Option<NodeList>> = vec![None; count];
         let mut expected = None;
         for (partition, replicas) in &topic.assignments {

@@ -81,6 +81,9 @@ fn trim(
         .by_name(topic, &context.services)
         .ok_or(ErrorCode::UnknownTopicOrPartition)
         .and_then(|route| {
+            if route.topic.partition(partition_index).is_none() {
+                return Err(ErrorCode::UnknownTopicOrPartition);
+            }
             check_topic(&route.topic, context)?;
             let topic_id = route.topic.id;
             let port = route

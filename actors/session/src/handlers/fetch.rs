@@ -136,14 +136,10 @@ impl Session {
         context: RequestContext,
         cx: &mut Context<Self>,
     ) {
-        let isolation = match request.isolation_level {
-            0 => Isolation::ReadUncommitted,
-            1 => Isolation::ReadCommitted,
-            _ => {
-                let answer = failure(&context, ErrorCode::UnknownServerError, request);
-                self.pipeline.answer(ticket, answer);
-                return;
-            }
+        let (isolation, fails) = match request.isolation_level {
+            0 => (Isolation::ReadUncommitted, None),
+            1 => (Isolation::ReadCommitted, None),
+            _ => (Isolation::ReadUncommitted, Some(request.clone())),
         };
         let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
         let free = self.services.memory.free_bytes().max(BYTES_WHEN_SPENT);
@@ -166,6 +162,14 @@ impl Session {
                 return;
             }
         };
+        // Kafka looks at the level when it begins to read what is there.
+        if let Some(request) = fails
+            && session.partitions.iter().any(|(key, _)| self.is_there(key))
+        {
+            let answer = failure(&context, ErrorCode::UnknownServerError, request);
+            self.pipeline.answer(ticket, answer);
+            return;
+        }
         let partition_bytes = session
             .partitions
             .iter()
@@ -306,6 +310,16 @@ impl Session {
             fetch.targets[index] = Some(target);
         }
         self.fetch.current = Some(fetch);
+    }
+
+    fn is_there(&mut self, key: &FetchKey) -> bool {
+        self.routes.refresh(&self.services);
+        let image = self.routes.image();
+        let topic = match &key.topic {
+            FetchTopic::Name(name) => image.topic(name),
+            FetchTopic::Id(id) => image.topic_by_id(*id),
+        };
+        topic.is_some_and(|topic| topic.partition(key.partition).is_some())
     }
 
     fn target(&mut self, key: &FetchKey, is_follower: bool) -> Result<Target, PartitionFetched> {

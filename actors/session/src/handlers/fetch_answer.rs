@@ -100,6 +100,7 @@ pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchR
             ..data
         }
     };
+    let session_id = request.session_id;
     let responses = request
         .topics
         .into_iter()
@@ -114,6 +115,7 @@ pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchR
         });
     context.reply(&FetchResponse {
         error_code: code.code(),
+        session_id,
         responses: responses.collect(),
         ..FetchResponse::default()
     })

@@ -116,8 +116,8 @@ fn look_up(
 ) -> impl Future<Output = ListOffsetsPartitionResponse> + use<> {
     let partition_index = asked.partition_index;
     let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
-    let found = target(asked.timestamp, context.version).and_then(|target| {
-        let isolation = isolation?;
+    let found = isolation.and_then(|isolation| {
+        let target = target(asked.timestamp, context.version)?;
         if is_twice {
             return Err(ErrorCode::InvalidRequest);
         }

@@ -120,18 +120,24 @@ fn a_name_that_stands_twice_is_not_created_at_all() {
 #[test]
 fn one_request_makes_ten_thousand_partitions_at_most() {
     let mut bench = Bench::with_brokers(1);
-    let topics = ["a", "b", "c"].map(|name| new_topic(name, 4000, 1));
+    let mut topics = ["a", "b", "c/d", "e", "e"].map(|name| new_topic(name, 5000, 1));
+    topics[2].partition_count = -1;
     for validate_only in [true, false] {
         let decision = bench
             .metadata
             .create_topics(&topics, validate_only, TopicId::random);
-        let made: Vec<bool> = decision.answer.iter().map(Result::is_ok).collect();
-        assert_eq!(made, [true, true, false]);
+        let told: Vec<String> = decision
+            .answer
+            .iter()
+            .map(|answer| answer.as_ref().expect_err("too many").to_string())
+            .collect();
+        let all = "10001 partitions are more than the 10000 that are allowed";
+        assert_eq!(told, [all; 5]);
     }
-    assert_eq!(
-        bench.create_all(&topics)[2],
-        "4000 partitions are more than the 2000 that are allowed"
-    );
+    topics[2].partition_count = 0;
+    let told = bench.create_all(&topics);
+    assert_eq!(told[..2], ["5000x1", "5000x1"]);
+    assert!(told[4].contains("more than once"));
 }
 
 #[test]
