@@ -495,6 +495,34 @@ fn records_are_deleted_where_the_topic_allows() {
 }
 
 #[test]
+fn a_node_that_deletes_no_topics_says_so() {
+    testing::run(|stage| async move {
+        let node = Node::start_with(&stage, &[("delete.topic.enable", "false")]).await;
+        node.topic("orders", 1).await;
+        let mut client = node.connect().await;
+        let by_name = DeleteTopicsRequest {
+            topic_names: vec!["orders".to_owned()],
+            timeout_ms: 1_000,
+            ..DeleteTopicsRequest::default()
+        };
+        let by_state = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some("orders".to_owned()),
+                topic_id: TopicId::ZERO,
+            }],
+            timeout_ms: 1_000,
+            ..DeleteTopicsRequest::default()
+        };
+        for (version, request, expected) in
+            [(2, &by_name, 42), (3, &by_name, 73), (6, &by_state, 73)]
+        {
+            let answer = client.call(version, request).await;
+            assert_eq!(answer.responses[0].error_code, expected);
+        }
+    });
+}
+
+#[test]
 fn producer_ids_are_unique_and_transactions_are_not_there() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;
@@ -519,10 +547,7 @@ fn producer_ids_are_unique_and_transactions_are_not_there() {
         seen.dedup();
         assert_eq!(seen.len(), count, "an id was given twice");
         for (asked, code) in [
-            (
-                request(Some("t"), -1, -1),
-                ErrorCode::CoordinatorNotAvailable,
-            ),
+            (request(Some("t"), -1, -1), ErrorCode::UnsupportedVersion),
             (request(Some(""), -1, -1), ErrorCode::InvalidRequest),
             (request(None, 5, -1), ErrorCode::InvalidRequest),
         ] {

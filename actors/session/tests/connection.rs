@@ -288,6 +288,45 @@ fn find_coordinator_answers_15_in_every_version_where_there_are_no_groups() {
 }
 
 #[test]
+fn coordinators_of_what_is_not_supported_are_refused_for_good() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        let mut client = node.connect().await;
+        let unsupported = ErrorCode::UnsupportedVersion;
+        assert!(!unsupported.is_retriable(), "a client would ask again");
+        let (transaction, share) = (1, 2);
+        for (version, key_type, expected) in [
+            (3, transaction, unsupported),
+            (4, transaction, unsupported),
+            (6, transaction, unsupported),
+            (6, share, unsupported),
+            (5, share, ErrorCode::InvalidRequest),
+        ] {
+            let mut request = FindCoordinatorRequest {
+                key_type,
+                ..FindCoordinatorRequest::default()
+            };
+            match version < 4 {
+                true => request.key = "t".to_owned(),
+                false => request.coordinator_keys = vec!["t".to_owned()],
+            }
+            let answer = client.call(version, &request).await;
+            let (code, why) = match version < 4 {
+                true => (answer.error_code, answer.error_message),
+                false => {
+                    let found = &answer.coordinators[0];
+                    (found.error_code, found.error_message.clone())
+                }
+            };
+            assert_eq!(code, expected.code(), "version {version}");
+            let why = why.unwrap();
+            let is_named = why.contains("does not support");
+            assert_eq!(is_named, expected == unsupported, "{why}");
+        }
+    });
+}
+
+#[test]
 fn a_stopped_node_closes_its_connections() {
     let mut client = testing::run(|stage| async move {
         let node = Node::start(&stage).await;

@@ -4,6 +4,12 @@ mod kit;
 
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::ProducerId;
+use kabuki_protocol::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use kabuki_protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, resource,
+};
 use kabuki_protocol::messages::describe_log_dirs::{
     DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult,
 };
@@ -12,6 +18,12 @@ use kabuki_protocol::messages::describe_producers::{
 };
 use kabuki_protocol::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicRequest,
+};
+use kabuki_protocol::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest, operation,
+};
+use kabuki_protocol::messages::offset_for_leader_epoch::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use kabuki_runtime::{Standstill, testing};
 use kabuki_storage::KnownProducer;
@@ -162,6 +174,75 @@ fn producers_that_find_no_room_are_to_be_asked_for_again() {
             left = refused.iter().map(|one| one.partition_index).collect();
         }
         assert_eq!(rounds, [4, 2]);
+    });
+}
+
+#[test]
+fn what_is_set_for_all_brokers_is_shown_without_what_stands_below() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        let mut client = node.connect().await;
+        let key = "message.max.bytes".to_owned();
+        let set = IncrementalAlterConfigsRequest {
+            resources: vec![AlterConfigsResource {
+                resource_type: resource::BROKER,
+                resource_name: String::new(),
+                configs: vec![AlterableConfig {
+                    name: key.clone(),
+                    config_operation: operation::SET,
+                    value: Some("2000000".to_owned()),
+                }],
+            }],
+            validate_only: false,
+        };
+        assert_eq!(client.call(1, &set).await.responses[0].error_code, 0);
+        for (broker, expected) in [("", vec![3]), ("1", vec![3, 5])] {
+            let describe = DescribeConfigsRequest {
+                resources: vec![DescribeConfigsResource {
+                    resource_type: resource::BROKER,
+                    resource_name: broker.to_owned(),
+                    configuration_keys: Some(vec![key.clone()]),
+                }],
+                include_synonyms: true,
+                include_documentation: false,
+            };
+            let answer = client.call(4, &describe).await;
+            let shown = &answer.results[0].configs[0];
+            assert_eq!(shown.value.as_deref(), Some("2000000"));
+            let sources: Vec<i8> = shown.synonyms.iter().map(|one| one.source).collect();
+            assert_eq!(sources, expected, "broker {broker:?}");
+        }
+    });
+}
+
+#[test]
+fn a_partition_that_is_not_on_stage_is_led_by_nobody() {
+    testing::run(|stage| async move {
+        let node = Node::start(&stage).await;
+        node.create_topic("a", 1, &[]).await;
+        let mut client = node.connect().await;
+        let not_leader = ErrorCode::NotLeaderOrFollower.code();
+
+        let producers = producers_of(&mut client, "a", vec![0]).await;
+        assert_eq!(producers[0].error_code, not_leader);
+        let epoch = OffsetForLeaderEpochRequest {
+            replica_id: -1,
+            topics: vec![OffsetForLeaderTopic {
+                topic: "a".to_owned(),
+                partitions: vec![OffsetForLeaderPartition::default()],
+            }],
+        };
+        let answer = client.call(4, &epoch).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, not_leader);
+        let trim = DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: "a".to_owned(),
+                partitions: vec![DeleteRecordsPartition::default()],
+            }],
+            timeout_ms: 1_000,
+        };
+        let answer = client.call(2, &trim).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, not_leader);
     });
 }
 

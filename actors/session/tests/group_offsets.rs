@@ -556,8 +556,8 @@ fn the_coordinator_of_a_group_is_the_leader_of_its_partition() {
         for version in 4..=6 {
             for (key_type, code) in [
                 (0, 0),
-                (1, 15),
-                (2, if version >= 6 { 15 } else { 42 }),
+                (1, 35),
+                (2, if version >= 6 { 35 } else { 42 }),
                 (9, 42),
             ] {
                 let request = FindCoordinatorRequest {

@@ -22,6 +22,18 @@ pub mod resource {
     pub const CLIENT_METRICS: i8 = 16;
     /// A group (KIP-848).
     pub const GROUP: i8 = 32;
+
+    /// What a person calls resources of this type.
+    pub fn name_of(resource_type: i8) -> String {
+        match resource_type {
+            TOPIC => "topics".to_owned(),
+            BROKER => "brokers".to_owned(),
+            BROKER_LOGGER => "loggers of a broker".to_owned(),
+            CLIENT_METRICS => "client metrics".to_owned(),
+            GROUP => "groups".to_owned(),
+            other => format!("resources of type {other}"),
+        }
+    }
 }
 
 /// Where a value comes from: the values of `config_source`.

@@ -126,7 +126,8 @@ fn resource_of(kind: i8, name: String, node: NodeId) -> Result<ConfigResource, U
         resource::GROUP if name.is_empty() => invalid("a group has a name".to_owned()),
         resource::GROUP => Ok(ConfigResource::Group(name)),
         other => invalid(format!(
-            "resources of type {other} can not be configured here"
+            "the configuration of {} is not supported",
+            resource::name_of(other)
         )),
     }
 }

@@ -104,7 +104,11 @@ fn entries(
                 static_broker: &none,
             };
             let mut entries = only_defaults.describe_broker();
-            entries.retain(|entry| entry.source == ConfigSource::DynamicDefaultBroker);
+            let is_for_all = |source| source == ConfigSource::DynamicDefaultBroker;
+            entries.retain(|entry| is_for_all(entry.source));
+            for entry in &mut entries {
+                entry.synonyms.retain(|synonym| is_for_all(synonym.source));
+            }
             Ok(entries)
         }
         resource::BROKER if *name == node.to_string() => Ok(layers(None).describe_broker()),
@@ -118,7 +122,10 @@ fn entries(
         resource::GROUP => Ok(layers(None).describe_group(image.group_overrides(name))),
         other => Err((
             ErrorCode::InvalidRequest,
-            format!("resources of type {other} can not be described here"),
+            format!(
+                "the configuration of {} is not supported",
+                resource::name_of(other)
+            ),
         )),
     }
 }

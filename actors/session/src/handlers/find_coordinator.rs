@@ -1,8 +1,8 @@
 //! FindCoordinator (key 10): names the broker that coordinates a group. Versions 0 to 6.
 //!
 //! The leader of the group's partition of `__consumer_offsets` does; the topic is created by the first who
-//! asks. There are no transactions and no share groups yet, so their keys are answered with 15, which
-//! clients retry.
+//! asks. There are no transactions and no share groups yet. Their keys are answered with 35, which ends a client
+//! with a reason: upon 15 it would ask for as long as it may wait, a minute mostly, and say that time ran out.
 //!
 //! | version | what it added here |
 //! |---|---|
@@ -33,11 +33,18 @@ const VERSION_WITH_SHARE: i16 = 6;
 pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestContext) -> Answer {
     let refused = match request.key_type {
         KEY_TYPE_GROUP => None,
-        KEY_TYPE_TRANSACTION => Some(ErrorCode::CoordinatorNotAvailable),
-        KEY_TYPE_SHARE if context.version >= VERSION_WITH_SHARE => {
-            Some(ErrorCode::CoordinatorNotAvailable)
-        }
-        _ => Some(ErrorCode::InvalidRequest),
+        KEY_TYPE_TRANSACTION => Some((
+            ErrorCode::UnsupportedVersion,
+            "this broker does not support transactions",
+        )),
+        KEY_TYPE_SHARE if context.version >= VERSION_WITH_SHARE => Some((
+            ErrorCode::UnsupportedVersion,
+            "this broker does not support share groups",
+        )),
+        _ => Some((
+            ErrorCode::InvalidRequest,
+            ErrorCode::InvalidRequest.message(),
+        )),
     };
     if refused.is_none() && context.services.image().topic(OFFSETS_TOPIC).is_none() {
         let limit = context.services.limits.request_timeout;
@@ -47,7 +54,7 @@ pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestCont
     }
     let image = context.services.image();
     let found = |key: String| match refused {
-        Some(code) => not_found(key, code),
+        Some((code, why)) => not_found(key, code, why),
         None => find(key, &image, &context),
     };
     let response = match context.version < VERSION_WITH_KEYS {
@@ -89,17 +96,20 @@ fn find(key: String, image: &MetadataImage, context: &RequestContext) -> Coordin
             error_code: ErrorCode::None.code(),
             error_message: Some(String::new()),
         },
-        None => not_found(key, ErrorCode::CoordinatorNotAvailable),
+        None => {
+            let code = ErrorCode::CoordinatorNotAvailable;
+            not_found(key, code, code.message())
+        }
     }
 }
 
-fn not_found(key: String, code: ErrorCode) -> Coordinator {
+fn not_found(key: String, code: ErrorCode, why: &str) -> Coordinator {
     Coordinator {
         key,
         node_id: NO_NODE,
         host: String::new(),
         port: NO_NODE,
         error_code: code.code(),
-        error_message: Some(code.message().to_owned()),
+        error_message: Some(why.to_owned()),
     }
 }

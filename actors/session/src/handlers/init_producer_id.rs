@@ -1,7 +1,7 @@
 //! InitProducerId (key 22): hands out producer ids. Versions 0 to 5.
 //!
 //! Without a transactional id every request gets a fresh id and epoch 0, whatever id it names. With
-//! one it is answered 15, as FindCoordinator is: there are no transactions yet. While no block of ids
+//! one it is answered 35, as FindCoordinator is: there are no transactions yet. While no block of ids
 //! is durable the answer is 14, which clients retry (V5).
 //!
 //! | version | what it added here |
@@ -28,7 +28,7 @@ pub(super) async fn answer(request: InitProducerIdRequest, context: RequestConte
     let refused = match request.transactional_id.as_deref() {
         Some("") => Some(ErrorCode::InvalidRequest),
         _ if has_half => Some(ErrorCode::InvalidRequest),
-        Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
+        Some(_) => Some(ErrorCode::UnsupportedVersion),
         None => None,
     };
     if let Some(code) = refused {
