@@ -48,7 +48,8 @@ def main():
     def consume():
         consumer.assign([TopicPartition(topic, 0, 0)])
         while not done.is_set():
-            for message in consumer.consume(100, 0.05):
+            # One at a time: for more it would wait until they are there, or until its time is over.
+            for message in consumer.consume(1, 0.05):
                 if message.error():
                     failed(message.error())
                 else:

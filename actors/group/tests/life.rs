@@ -5,9 +5,11 @@ mod scene;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kabuki_controller::image::is_internal_topic;
-use kabuki_group::messages::{GroupState, Heartbeat, Request};
+use kabuki_group::messages::{Answer, Client, GroupState, Heartbeat, JoinGroup, Request};
 use kabuki_group::names::{GroupId, MemberId};
+use kabuki_group::records::JoinProtocol;
 use kabuki_group::{CoordinatorRefused, GroupCoordinators, OFFSETS_TOPIC};
 use kabuki_protocol::ids::Offset;
 use kabuki_runtime::testing;
@@ -101,6 +103,53 @@ fn offsets_and_members_are_there_after_a_kill() {
         assert_eq!(of("members"), Some((GroupState::Empty, true)));
         assert_eq!(of("a"), Some((GroupState::Empty, false)));
         assert_eq!(of("nobody"), None);
+        scene.stop().await;
+    });
+}
+
+#[test]
+fn the_answers_of_a_rebalance_leave_a_few_a_turn() {
+    const MEMBERS: usize = 100;
+    testing::run(|stage| async move {
+        let scene = Scene::new(&stage).await;
+        scene.commit("readers", 1).await;
+        let join = || {
+            Request::Join(JoinGroup {
+                client: Client {
+                    id: "c".into(),
+                    host: "/127.0.0.1".into(),
+                },
+                member_id: MemberId::default(),
+                instance_id: None,
+                protocol_type: "any".into(),
+                protocols: vec![JoinProtocol {
+                    name: "p".into(),
+                    metadata: b"m"[..].into(),
+                }],
+                session_timeout_ms: 10_000,
+                rebalance_timeout_ms: 10_000,
+                needs_member_id: false,
+                can_skip_assignment: true,
+            })
+        };
+        let wake_ups = || scene.actors("/coordinators/groups")[0].wake_ups;
+        let joined = join_all((0..MEMBERS).map(|_| scene.ask("readers", join())));
+        // The first rebalance of a group waits for more members, three seconds at least.
+        let waiting = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            wake_ups()
+        };
+        let (joined, woken_before) = tokio::join!(joined, waiting);
+        let members = |answer| match answer {
+            Ok(Answer::Join(Ok(joined))) => joined.members.len(),
+            other => panic!("{other:?}"),
+        };
+        let told: Vec<usize> = joined.into_iter().map(members).collect();
+        assert_eq!(told.len(), MEMBERS);
+        let leaders: Vec<_> = told.into_iter().filter(|count| *count > 0).collect();
+        assert_eq!(leaders, [MEMBERS], "the leader alone learns of all");
+        let turns = wake_ups() - woken_before;
+        assert!(turns >= 4, "{MEMBERS} answers left in {turns} turns");
         scene.stop().await;
     });
 }

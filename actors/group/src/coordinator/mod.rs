@@ -41,6 +41,10 @@ const READ_PAUSE: Duration = Duration::from_millis(200);
 /// A group without members that nobody has asked for so long leaves the stage; its records stay.
 const REST_CHECK: Duration = Duration::from_secs(30);
 
+/// Answers that leave in one turn. Each makes its session write to a socket, some 20 µs, and the end of a
+/// rebalance has one for each member: all at once they would keep every other actor of the thread waiting.
+const ANSWERS_PER_TURN: usize = 32;
+
 type AnswerPort = ReplyPort<Result<Answer, CoordinatorRefused>>;
 
 /// The actor of one group, `/coordinators/groups/orders-readers`.
@@ -63,6 +67,8 @@ pub(crate) struct GroupCoordinator {
     unchecked: VecDeque<AskGroup>,
     is_checking: bool,
     open: HashMap<Token, AnswerPort>,
+    /// Answers that are due, oldest first; some leave with every turn.
+    answers: VecDeque<(AnswerPort, Answer)>,
     next_token: u64,
     began: Instant,
     alarm: Option<(i64, Timer)>,
@@ -94,6 +100,7 @@ pub(crate) fn spec(
         unchecked: VecDeque::new(),
         is_checking: false,
         open: HashMap::new(),
+        answers: VecDeque::new(),
         next_token: 0,
         began: Instant::now(),
         alarm: None,
@@ -176,11 +183,7 @@ impl GroupCoordinator {
             wake_ms,
             end,
         } = effects;
-        for (token, answer) in answers {
-            if let Some(port) = self.open.remove(&token) {
-                port.send(Ok(answer));
-            }
-        }
+        self.queue(answers);
         if let Some(append) = append {
             self.append(append, cx);
         }
@@ -196,6 +199,23 @@ impl GroupCoordinator {
             Some(End::Rebuild) => self.read(cx),
             Some(End::Void) => self.rest(),
             None => {}
+        }
+    }
+
+    fn queue(&mut self, answers: Vec<(Token, Answer)>) {
+        for (token, answer) in answers {
+            let port = self.open.remove(&token);
+            self.answers.extend(port.map(|port| (port, answer)));
+        }
+    }
+
+    fn send_answers(&mut self, count_max: usize) {
+        let count = self.answers.len().min(count_max);
+        for (port, answer) in self.answers.drain(..count) {
+            port.send(Ok(answer));
+        }
+        if self.answers.is_empty() && self.answers.capacity() > ANSWERS_PER_TURN {
+            self.answers = VecDeque::new();
         }
     }
 
@@ -263,7 +283,8 @@ impl GroupCoordinator {
     /// Takes a request up, or has its expression checked first.
     fn take(&mut self, ask: AskGroup, cx: &mut Context<Self>) {
         let group = self.group.as_ref();
-        if self.open.len() + self.unchecked.len() >= OPEN_MAX {
+        let in_hand = self.open.len() + self.answers.len() + self.unchecked.len();
+        if in_hand >= OPEN_MAX {
             ask.reply.send(Err(CoordinatorRefused::Loading));
         } else if group.is_some_and(|group| group.unchecked_regex(&ask.request).is_some()) {
             self.unchecked.push_back(ask);
@@ -295,17 +316,23 @@ impl Actor for GroupCoordinator {
         Ok(())
     }
 
+    fn settle(&mut self, cx: &mut Context<Self>) {
+        self.send_answers(ANSWERS_PER_TURN);
+        if !self.answers.is_empty() {
+            cx.wake();
+        }
+    }
+
     fn stop_requested(&mut self, cx: &mut Context<Self>) {
         for ask in self.waiting.drain(..) {
             ask.reply.send(Err(CoordinatorRefused::Loading));
         }
         self.refuse_unchecked();
-        let effects = self.group.as_mut().map(Group::unload);
-        for (token, answer) in effects.into_iter().flat_map(|effects| effects.answers) {
-            if let Some(port) = self.open.remove(&token) {
-                port.send(Ok(answer));
-            }
+        if let Some(group) = &mut self.group {
+            let effects = group.unload();
+            self.queue(effects.answers);
         }
+        self.send_answers(usize::MAX);
         cx.stop();
     }
 
