@@ -22,12 +22,13 @@ from operator_tools import OPERATOR_SCENARIOS
 from places import KABUKI
 from scenarios import SCENARIOS as RECORD_SCENARIOS
 from scenarios import Bench
+from unmodified_tools import UNMODIFIED_SCENARIOS
 
 # Clients run side by side: most of a command-line client's time is its start-up.
 CLIENTS_AT_ONCE = 3
 SCENARIOS = {
     **RECORD_SCENARIOS, **CONFIG_SCENARIOS, **GROUP_SCENARIOS,
-    **TOOL_SCENARIOS, **OPERATOR_SCENARIOS, **BROKER_SCENARIOS,
+    **TOOL_SCENARIOS, **OPERATOR_SCENARIOS, **BROKER_SCENARIOS, **UNMODIFIED_SCENARIOS,
 }
 PASSED, FAILED, EMPTY = "ok", "FAIL", "-"
 FILES_ROW = "files on disk"
