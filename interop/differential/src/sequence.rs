@@ -37,6 +37,13 @@ impl SequenceFile {
                 let mut file: Self = read_json(&path)?;
                 let stem = path.file_stem().unwrap_or_default();
                 file.name = stem.to_string_lossy().into_owned();
+                for sequence in &mut file.sequences {
+                    let steps = std::mem::take(&mut sequence.steps);
+                    sequence.steps = steps
+                        .into_iter()
+                        .flat_map(|step| step.for_each_value(&sequence.body))
+                        .collect();
+                }
                 files.push(file);
             }
         }
@@ -132,9 +139,51 @@ pub(crate) struct Step {
     /// Entries of the array at this pointer that do not belong to the sequence are left out: those
     /// whose `field` does not start with the sequence's name for topics.
     pub(crate) keep: Option<Keep>,
+    /// Stands for one request for each key with each of its values, which the body has as `$key` and `$value`.
+    pub(crate) values: Vec<KeysWithValues>,
+}
+
+/// Keys that are given the same values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeysWithValues {
+    /// Names, parted by blanks.
+    keys: String,
+    values: Vec<Option<String>>,
 }
 
 impl Step {
+    /// The steps that this one stands for by its `values`; `body` is that of its sequence.
+    fn for_each_value(self, body: &Value) -> Vec<Self> {
+        let body = self.body.as_ref().unwrap_or(body);
+        let mut steps = Vec::new();
+        for table in &self.values {
+            for key in table.keys.split_whitespace() {
+                for value in &table.values {
+                    let shown = value
+                        .as_deref()
+                        .map_or("null".to_owned(), |value| format!("{value:?}"));
+                    let filled = |body: &Value| filled(body, key, value.as_deref());
+                    steps.push(Self {
+                        name: format!("{}: {key} = {shown}", self.name),
+                        body: Some(filled(body)),
+                        set: self
+                            .set
+                            .iter()
+                            .map(|(at, value)| (at.clone(), filled(value)))
+                            .collect(),
+                        values: Vec::new(),
+                        ..self.clone()
+                    });
+                }
+            }
+        }
+        if self.values.is_empty() {
+            steps.push(self);
+        }
+        steps
+    }
+
     /// True if its requests are frames as they should be.
     pub(crate) fn is_plain(&self) -> bool {
         let has_own_head = self.head.is_some() || self.client_id.is_some();
@@ -149,4 +198,18 @@ impl Step {
 pub(crate) struct Keep {
     pub(crate) at: String,
     pub(crate) field: String,
+}
+
+/// `body` with a key and a value in the places that are named so.
+fn filled(body: &Value, key: &str, value: Option<&str>) -> Value {
+    match body {
+        Value::String(text) if text == "$key" => Value::from(key),
+        Value::String(text) if text == "$value" => Value::from(value),
+        Value::Array(values) => values.iter().map(|one| filled(one, key, value)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, one)| (name.clone(), filled(one, key, value)))
+            .collect(),
+        other => other.clone(),
+    }
 }
