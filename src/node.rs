@@ -16,7 +16,7 @@ use kabuki_replica::{LogDirSpec, ReplicaSpec, Replicas};
 use kabuki_runtime::{ActorPath, Addr, Arbiter, GroupOptions, Stage, Supervisor};
 use kabuki_session::{
     BindRefused, BoundListener, ControllerPort, LogDirPort, PartitionPort, ServicesSpec,
-    SessionServices, SessionStage,
+    SessionServices, SessionStage, SocketSizes,
 };
 use kabuki_storage::dir_scan::METADATA_LOG_PREFIX;
 use kabuki_storage::{Disk, DiskOptions, FileSystem, RealFs};
@@ -84,7 +84,9 @@ impl Node {
         config: Arc<BrokerConfig>,
     ) -> Result<Self, StartRefused> {
         // Sockets first: a port in use is the most frequent mistake, and nothing is touched before.
-        let bound = config.listeners().iter().map(BoundListener::bind);
+        let sizes = SocketSizes::of(&config);
+        let listeners = config.listeners().iter();
+        let bound = listeners.map(|listener| BoundListener::bind(listener, sizes));
         let bound: Vec<BoundListener> = bound.collect::<Result<_, _>>()?;
         let identity = identity::take(&RealFs, config.node_id(), &config.log_dirs())?;
         for (path, reason) in &identity.offline {

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kabuki_controller::BrokerConfig;
-use kabuki_controller::catalogue::{broker_key, topic_key};
+use kabuki_controller::catalogue::{
+    ConfigKey, broker_key, broker_keys, group_keys, topic_key, topic_keys,
+};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -116,4 +118,55 @@ fn keys_that_the_readme_names_are_kafkas_or_ours() {
             "{key} is unknown"
         );
     }
+}
+
+/// Keys with effect that no test shows yet. It only shrinks.
+const UNSHOWN_COUNT: usize = 9;
+
+#[test]
+fn every_key_with_effect_names_the_test_that_shows_it() {
+    let path = root().join("actors/controller/src/catalogue/shown_by.txt");
+    let text = read(&path);
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut shown: BTreeMap<(String, String), String> = BTreeMap::new();
+    for line in lines {
+        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        let mut next = || words.next().unwrap_or_else(|| panic!("too short: {line}"));
+        let twice = shown.insert((next(), next()), next());
+        assert_eq!(twice, None, "{line}");
+    }
+    let tables: [(&str, &[ConfigKey]); 3] = [
+        ("topic", topic_keys()),
+        ("group", group_keys()),
+        ("broker", broker_keys()),
+    ];
+    let all = tables
+        .iter()
+        .flat_map(|(kind, keys)| keys.iter().map(move |key| (*kind, key)));
+    for (kind, key) in all.filter(|(_, key)| key.without_effect.is_none()) {
+        let place = (kind.to_owned(), key.name.to_owned());
+        assert!(
+            shown.contains_key(&place),
+            "no test is named for {kind} key {}",
+            key.name
+        );
+    }
+    for ((kind, name), test) in &shown {
+        let (_, keys) = tables
+            .iter()
+            .find(|(table, _)| table == kind)
+            .expect("a kind of resource");
+        let key = keys.iter().find(|key| key.name == name);
+        let has_effect = key.is_some_and(|key| key.without_effect.is_none());
+        assert!(has_effect, "{kind} key {name} has no effect to be shown");
+        if let Some((file, test)) = test.split_once(' ') {
+            let source = read(&root().join(file));
+            assert!(
+                source.contains(&format!("fn {test}(")),
+                "{file} has no test {test}"
+            );
+        }
+    }
+    let unshown = shown.values().filter(|test| *test == "-").count();
+    assert_eq!(unshown, UNSHOWN_COUNT, "keys without a test");
 }

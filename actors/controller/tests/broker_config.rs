@@ -217,7 +217,7 @@ fn values_are_held_to_their_rules() {
 #[test]
 fn keys_without_effect_are_accepted_with_the_reason() {
     let settings = "zookeeper.connect=a:2181;num.io.threads=9;num.network.threads=3;made.up.key=1;num.partitions=3;\
-                    listener.name.plaintext.max.connections=5";
+                    listener.name.plaintext.max.connections=5;listener.name.plaintext.made.up=5";
     let (_, warnings) = parse(settings).unwrap();
     let shown: Vec<String> = warnings
         .iter()
@@ -226,7 +226,7 @@ fn keys_without_effect_are_accepted_with_the_reason() {
     assert_eq!(
         shown,
         [
-            "listener.name.plaintext.max.connections: not a key of this broker",
+            "listener.name.plaintext.made.up: not a key of this broker",
             "made.up.key: not a key of this broker",
             "num.io.threads: requests are handled by actors; see kabuki.data.arbiters",
             "zookeeper.connect: there is no ZooKeeper: metadata is in the node's own log",

@@ -208,6 +208,52 @@ fn layers_lie_over_each_other_as_in_kafka() {
 }
 
 #[test]
+fn a_broker_key_behind_a_topic_key_is_its_default_from_every_layer() {
+    let candidates = [
+        "5",
+        "1048577",
+        "1",
+        "true",
+        "zstd",
+        "compact",
+        "LogAppendTime",
+    ];
+    let mut pair_count = 0;
+    for key in topic_keys() {
+        for synonym in &key.synonyms {
+            let fits = |value: &&str| {
+                let value = (*value).to_owned();
+                let set = BTreeMap::from([(synonym.name.to_owned(), value.clone())]);
+                let is_other = broker_key(synonym.name).unwrap().default != Some(&*value);
+                is_other && kabuki_controller::BrokerConfig::parse(set).is_ok()
+            };
+            let value = candidates
+                .into_iter()
+                .find(fits)
+                .unwrap_or_else(|| panic!("{}", key.name));
+            let expected = match value.parse::<i64>() {
+                Ok(number) => (number * synonym.factor).to_string(),
+                Err(_) => value.to_owned(),
+            };
+            for layer in 1..4 {
+                let mut maps: [ConfigOverrides; 4] = Default::default();
+                maps[layer] = overrides(&[(synonym.name, value)]);
+                let effective = layers(&maps).effective(key.name);
+                let number = |text: &str| text.parse::<f64>().ok();
+                assert!(
+                    effective == expected || number(&effective) == number(&expected),
+                    "{} = {value} in layer {layer}: {} is {effective}",
+                    synonym.name,
+                    key.name
+                );
+            }
+            pair_count += 1;
+        }
+    }
+    assert_eq!(pair_count, 33, "of all topic keys together");
+}
+
+#[test]
 fn describe_configs_tells_source_and_synonyms() {
     let maps = [
         overrides(&[("cleanup.policy", "compact")]),
@@ -237,7 +283,7 @@ fn describe_configs_tells_source_and_synonyms() {
         shown("max.message.bytes"),
         "50@2 message.max.bytes=50@2 message.max.bytes=60@3 message.max.bytes=1048588@5"
     );
-    assert_eq!(shown("retention.ms"), "3600000@4 log.retention.hours=1@4");
+    assert_eq!(shown("retention.ms"), "3600000@5 ");
     assert_eq!(shown("flush.ms"), "9223372036854775807@5 ");
     assert_eq!(entries.len(), 33);
 }

@@ -108,3 +108,68 @@ fn compression(codec: i64) -> Compression {
         _ => Compression::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings(values: &[(&str, &str)]) -> Settings {
+        let values = values
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let (config, _) = BrokerConfig::parse(values.collect()).expect("a sound configuration");
+        Settings::of(&Arc::new(config))
+    }
+
+    #[test]
+    fn keys_of_the_node_are_what_its_groups_are_judged_by() {
+        let settings = settings(&[
+            ("group.min.session.timeout.ms", "11"),
+            ("group.max.session.timeout.ms", "12"),
+            ("group.consumer.session.timeout.ms", "46000"),
+            ("group.consumer.heartbeat.interval.ms", "6000"),
+            ("group.consumer.assignment.interval.ms", "17"),
+            ("offsets.commit.timeout.ms", "18"),
+            ("offsets.topic.compression.codec", "4"),
+        ]);
+        let group = &settings.group;
+        assert_eq!(
+            (group.session_timeout_ms_min, group.session_timeout_ms_max),
+            (11, 12)
+        );
+        assert_eq!(group.consumer_session_timeout_ms, 46_000);
+        assert_eq!(group.consumer_heartbeat_interval_ms, 6_000);
+        assert_eq!(group.consumer_assignment_interval_ms, 17);
+        assert_eq!(settings.commit_timeout, Duration::from_millis(18));
+        assert_eq!(settings.compression, Compression::Zstd);
+    }
+
+    #[test]
+    fn what_is_set_on_a_group_is_brought_within_the_bounds_of_the_node() {
+        let bounds = [
+            ("session.timeout.ms", "50000", "55000"),
+            ("heartbeat.interval.ms", "6000", "7000"),
+            ("assignment.interval.ms", "20", "30"),
+        ];
+        let mut values = BTreeMap::new();
+        for (key, least, most) in bounds {
+            values.insert(format!("group.consumer.min.{key}"), least.to_owned());
+            values.insert(format!("group.consumer.max.{key}"), most.to_owned());
+        }
+        let (config, _) = BrokerConfig::parse(values).expect("a sound configuration");
+        let image = MetadataImage::empty("");
+        let layers = ConfigLayers::of_broker(&image, &config);
+        for (value, expected) in [("1", [50_000, 6_000, 20]), ("99999", [55_000, 7_000, 30])] {
+            let set = bounds.map(|(key, ..)| (format!("consumer.{key}"), value.to_owned()));
+            let times = ConsumerGroupTimes::effective(&set.into_iter().collect(), &layers, &config);
+            let times = [
+                times.session_timeout_ms,
+                times.heartbeat_interval_ms,
+                times.assignment_interval_ms,
+            ];
+            assert_eq!(times, expected);
+        }
+    }
+}

@@ -54,6 +54,6 @@ mod socket;
 mod state;
 
 pub use actor::Session;
-pub use listener::{BindRefused, BoundListener, Listener, SessionStage, spec};
+pub use listener::{BindRefused, BoundListener, Listener, SessionStage, SocketSizes, spec};
 pub use ports::{ControllerPort, LogDirPort, PartitionFinder, PartitionPort};
 pub use services::{ServicesSpec, SessionServices, WallClock};

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kabuki_controller::broker_config::Listener as ListenerConfig;
+use kabuki_controller::broker_config::{BrokerConfig, Listener as ListenerConfig};
 use kabuki_runtime::{
     Actor, Arbiter, ChildSpec, Context, Fault, Handler, Message, Policy, Supervisor,
 };
+use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::actor::{Connection, Session};
+use crate::connections::Room;
 use crate::services::SessionServices;
 use crate::state::closings::{CloseSort, INTERVAL};
 
@@ -68,12 +70,12 @@ impl BoundListener {
     ///
     /// # Errors
     /// The host does not resolve, or the address is not free.
-    pub fn bind(config: &ListenerConfig) -> Result<Self, BindRefused> {
+    pub fn bind(config: &ListenerConfig, sizes: SocketSizes) -> Result<Self, BindRefused> {
         let listener = config.name.clone();
         let addresses = resolve(config)?;
         let mut failed = None;
         for address in addresses {
-            match open(address) {
+            match open(address, sizes) {
                 Ok((socket, address)) => {
                     return Ok(Self {
                         name: listener.as_str().into(),
@@ -129,9 +131,50 @@ fn resolve(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindRefused> {
     Ok(addresses.collect())
 }
 
-fn open(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
+/// What a listener's sockets are set to. Where a key is not set the system chooses: its buffers grow with
+/// what a connection needs, which Kafka's defaults would end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketSizes {
+    /// `socket.listen.backlog.size`.
+    backlog: Option<i32>,
+    /// `socket.receive.buffer.bytes`.
+    receive_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`.
+    send_bytes: Option<usize>,
+}
+
+impl SocketSizes {
+    /// Reads what the node was started with.
+    pub fn of(config: &BrokerConfig) -> Self {
+        let set = |key: &str| config.values().get(key)?.trim().parse::<i32>().ok();
+        // As in Kafka, -1 leaves it to the system.
+        let bytes = |key: &str| usize::try_from(set(key)?).ok();
+        Self {
+            backlog: set("socket.listen.backlog.size"),
+            receive_bytes: bytes("socket.receive.buffer.bytes"),
+            send_bytes: bytes("socket.send.buffer.bytes"),
+        }
+    }
+
+    /// Sets a listening socket; connections take over its buffers when they are accepted.
+    fn apply(self, socket: &StdListener) -> io::Result<()> {
+        if let Some(bytes) = self.receive_bytes {
+            sockopt::set_socket_recv_buffer_size(socket, bytes)?;
+        }
+        if let Some(bytes) = self.send_bytes {
+            sockopt::set_socket_send_buffer_size(socket, bytes)?;
+        }
+        if let Some(backlog) = self.backlog {
+            rustix::net::listen(socket, backlog)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(address: SocketAddr, sizes: SocketSizes) -> io::Result<(StdListener, SocketAddr)> {
     // The standard library sets SO_REUSEADDR, so a restart need not wait for old connections.
     let socket = StdListener::bind(address)?;
+    sizes.apply(&socket)?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     Ok((socket, address))
@@ -158,7 +201,7 @@ pub struct Listener {
     is_paused: bool,
 }
 
-/// Time to try again after the system refused to accept.
+/// Time to try again after the system, or `max.connection.creation.rate`, refused to accept.
 struct AcceptDue;
 
 impl Message for AcceptDue {
@@ -214,8 +257,15 @@ impl Actor for Listener {
                 return;
             };
             self.services.follow_connection_limits();
-            if !self.services.connections.has_room(task.waker()) {
-                return;
+            let connections = &self.services.connections;
+            match connections.room(&self.name, cx.now(), task.waker()) {
+                Room::Free => {}
+                Room::AfterClose => return,
+                Room::After(wait) => {
+                    self.is_paused = true;
+                    cx.tell_after(wait, AcceptDue);
+                    return;
+                }
             }
             match acceptor.poll_accept(task) {
                 Poll::Pending => return,
@@ -268,7 +318,8 @@ impl Listener {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, cx: &mut Context<Self>) {
-        let permit = match self.services.connections.admit(peer.ip()) {
+        let connections = &self.services.connections;
+        let permit = match connections.admit(&self.name, peer.ip(), cx.now()) {
             Ok(permit) => permit,
             Err(refused) => {
                 self.note_closing(CloseSort::TooManyFromAddress, &peer, &refused, cx);
@@ -314,4 +365,53 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn bound(settings: &[(&str, &str)]) -> BoundListener {
+        let mut values =
+            BTreeMap::from([("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned())]);
+        let settings = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        values.extend(settings);
+        let (config, _) = BrokerConfig::parse(values).unwrap();
+        BoundListener::bind(&config.listeners()[0], SocketSizes::of(&config)).unwrap()
+    }
+
+    fn buffers(socket: &StdListener) -> (usize, usize) {
+        let receive = sockopt::socket_recv_buffer_size(socket).unwrap();
+        (receive, sockopt::socket_send_buffer_size(socket).unwrap())
+    }
+
+    #[test]
+    fn buffers_of_sockets_are_as_large_as_they_are_set() {
+        let untouched = buffers(&bound(&[]).socket);
+        let left = [
+            ("socket.receive.buffer.bytes", "-1"),
+            ("socket.send.buffer.bytes", "-1"),
+        ];
+        assert_eq!(buffers(&bound(&left).socket), untouched);
+        let set = [
+            ("socket.receive.buffer.bytes", "20000"),
+            ("socket.send.buffer.bytes", "30000"),
+        ];
+        // Linux doubles what it is told, to have room for its own bookkeeping.
+        assert_eq!(buffers(&bound(&set).socket), (40_000, 60_000));
+    }
+
+    #[test]
+    fn connections_beyond_the_backlog_are_not_taken_up() {
+        let listener = bound(&[("socket.listen.backlog.size", "1")]);
+        let address = listener.address();
+        let wait = Duration::from_millis(200);
+        let connected = (0..4).map(|_| std::net::TcpStream::connect_timeout(&address, wait));
+        let open: Vec<_> = connected.filter_map(Result::ok).collect();
+        assert!(open.len() < 4, "{} of 4 are waiting", open.len());
+    }
 }

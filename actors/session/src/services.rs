@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kabuki_controller::broker_config::BrokerConfig;
+use kabuki_controller::broker_config::{BrokerConfig, Listener};
 use kabuki_controller::catalogue::ConfigLayers;
 use kabuki_controller::image::{ConfigOverrides, ImageWatch, MetadataImage};
 use kabuki_group::GroupCoordinators;
@@ -15,7 +15,7 @@ use kabuki_runtime::Stage;
 use tokio::sync::Semaphore;
 
 use crate::closing_log::ClosingLog;
-use crate::connections::{ConnectionLimits, Connections};
+use crate::connections::{ConnectionLimits, Connections, ListenerLimits};
 use crate::memory::MemoryBudget;
 use crate::ports::{ControllerPort, LogDirPort, PartitionFinder, PartitionPort};
 use crate::state::fetch_sessions::FetchSessions;
@@ -86,6 +86,7 @@ impl SessionServices {
             memory: Arc::new(MemoryBudget::new(memory_bytes)),
             connections: Arc::new(Connections::new(connection_limits(
                 &ConfigLayers::of_broker(&MetadataImage::empty(""), &config),
+                config.listeners(),
                 spec.connections_max,
             ))),
             connections_max: spec.connections_max,
@@ -137,7 +138,7 @@ impl SessionServices {
             .unwrap_or_else(PoisonError::into_inner);
         if *limited_by != configs {
             let layers = ConfigLayers::of_broker(&image, &self.config);
-            let limits = connection_limits(&layers, self.connections_max);
+            let limits = connection_limits(&layers, self.config.listeners(), self.connections_max);
             self.connections.set_limits(limits);
             *limited_by = configs;
         }
@@ -195,13 +196,33 @@ impl SessionLimits {
     }
 }
 
-fn connection_limits(config: &ConfigLayers<'_>, connections_max: usize) -> ConnectionLimits {
+fn connection_limits(
+    config: &ConfigLayers<'_>,
+    listeners: &[Listener],
+    connections_max: usize,
+) -> ConnectionLimits {
     let count = |key: &str| usize::try_from(config.broker_i64(key)).unwrap_or(0);
     let overrides = config
         .broker_text("max.connections.per.ip.overrides")
         .unwrap_or_default();
+    let rate = |text: i64| u32::try_from(text).unwrap_or(u32::MAX);
     ConnectionLimits {
-        connections_max: count("max.connections").min(connections_max),
+        node: ListenerLimits {
+            connections_max: count("max.connections").min(connections_max),
+            rate_max: rate(config.broker_i64("max.connection.creation.rate")),
+        },
+        by_listener: listeners
+            .iter()
+            .map(|listener| {
+                let own = |key: &str| config.listener_i64(&listener.name, key);
+                let connections = own("max.connections").and_then(|max| usize::try_from(max).ok());
+                let limits = ListenerLimits {
+                    connections_max: connections.unwrap_or(usize::MAX),
+                    rate_max: own("max.connection.creation.rate").map_or(u32::MAX, rate),
+                };
+                (listener.name.clone(), limits)
+            })
+            .collect(),
         connections_per_ip_max: count("max.connections.per.ip"),
         per_ip_overrides: parse_overrides(overrides),
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use kabuki_protocol::ids::NodeId;
 use thiserror::Error;
 
-use crate::catalogue::{ConfigRefused, broker_key, broker_keys, check_broker_value, list_entries};
+use crate::catalogue::{
+    ConfigRefused, ListenerKey, broker_key, broker_keys, check_broker_value, list_entries,
+};
 
 /// Why a node does not start with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -211,6 +213,7 @@ fn without_effect(name: &str, value: &str) -> Option<&'static str> {
     ];
     match broker_key(name) {
         Some(key) => key.idle_at(value),
+        None if ListenerKey::parse(name).is_some_and(|own| own.has_effect()) => None,
         None => REMOVED
             .iter()
             .find(|(prefix, _)| name.starts_with(prefix))

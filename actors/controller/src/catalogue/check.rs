@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::key::{ConfigKey, broker_key, group_key, topic_key};
+use super::key::{ConfigKey, ListenerKey, broker_key, group_key, topic_key};
 use crate::image::ConfigOverrides;
 
 /// Why a configuration was refused. Code 40.
@@ -41,6 +41,18 @@ pub enum ConfigRefused {
     /// A broker key that is read at the start only.
     #[error("configuration {key} can not be changed while the broker runs")]
     ReadOnly {
+        /// The key.
+        key: String,
+    },
+    /// A broker key that has one value in the whole cluster.
+    #[error("configuration {key} can be set for all brokers only")]
+    ForAllBrokers {
+        /// The key.
+        key: String,
+    },
+    /// A key that, once a cluster counts replicas that may lead, always has a value for all brokers.
+    #[error("configuration {key} can not be taken away from all brokers")]
+    Kept {
         /// The key.
         key: String,
     },
@@ -117,12 +129,14 @@ pub(crate) fn check_group_value(
     check_value(key, value).map(|()| key)
 }
 
-/// Checks one broker value and returns its key. Whether it may change at run time is not asked here.
+/// Checks one broker value and returns its key, for a key of one listener that of all. Whether it may
+/// change at run time is not asked here.
 pub(crate) fn check_broker_value(
     name: &str,
     value: &str,
 ) -> Result<&'static ConfigKey, ConfigRefused> {
-    let key = broker_key(name).ok_or_else(|| ConfigRefused::UnknownKey {
+    let of_all = ListenerKey::parse(name).map_or(name, |own| own.key);
+    let key = broker_key(of_all).ok_or_else(|| ConfigRefused::UnknownKey {
         scope: "broker",
         key: name.into(),
     })?;

@@ -127,17 +127,49 @@ pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
 
 /// Broker keys that Kafka can change while it runs and this broker can not: taking a value without
 /// acting on it would promise protection that is not there.
-const FIXED_PREFIXES: [&str; 5] = [
+const FIXED_PREFIXES: [&str; 6] = [
     "ssl.",
     "sasl.",
-    "listener",
+    "listeners",
+    "listener.security.",
     "principal.",
     "config.providers",
 ];
 
+/// A broker key of one listener: `listener.name.LISTENER.KEY`, where LISTENER is in lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerKey<'a> {
+    /// The listener.
+    pub listener: &'a str,
+    /// The key that it has a value of its own for.
+    pub key: &'a str,
+}
+
+impl<'a> ListenerKey<'a> {
+    /// Reads a name; `None` where it is no such key.
+    pub fn parse(name: &'a str) -> Option<Self> {
+        let (listener, key) = name.strip_prefix("listener.name.")?.split_once('.')?;
+        Some(Self { listener, key })
+    }
+
+    /// The name of a listener's own key.
+    pub fn name(listener: &str, key: &str) -> String {
+        format!("listener.name.{}.{key}", listener.to_lowercase())
+    }
+
+    /// Whether a listener may have a value of its own that does something here.
+    pub fn has_effect(&self) -> bool {
+        ["max.connections", "max.connection.creation.rate"].contains(&self.key)
+    }
+}
+
 /// Whether a broker key holds its value until the next start of this node.
 pub fn is_fixed(name: &str) -> bool {
-    FIXED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    // A listener may have a value of its own for any key, as in Kafka, even where it does nothing.
+    let of_all = ListenerKey::parse(name).map_or(name, |own| own.key);
+    FIXED_PREFIXES
+        .iter()
+        .any(|prefix| of_all.starts_with(prefix))
         || broker_key(name).is_some_and(|key| key.read_only)
 }
 

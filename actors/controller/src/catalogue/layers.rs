@@ -3,9 +3,10 @@
 
 use super::check::{check_broker_value, check_group_value, check_topic_value};
 use super::key::{
-    ConfigKey, ConfigKind, Synonym, broker_key, broker_keys, group_key, group_keys, topic_key,
-    topic_keys,
+    ConfigKey, ConfigKind, ListenerKey, Synonym, broker_key, broker_keys, group_key, group_keys,
+    topic_key, topic_keys,
 };
+use super::validator::{parse_double, show_double};
 use crate::broker_config::BrokerConfig;
 use crate::image::{ConfigOverrides, MetadataImage, TopicImage};
 
@@ -167,6 +168,14 @@ impl<'a> ConfigLayers<'a> {
             .expect("validators let only integers pass for integer keys")
     }
 
+    /// Value of a broker key that one listener has for itself; `None` where it has none.
+    pub fn listener_i64(&self, listener: &str, key: &str) -> Option<i64> {
+        let name = ListenerKey::name(listener, key);
+        let layers = self.broker_layers().into_iter();
+        let value = layers.filter_map(|(_, layer)| set_in(layer, &name, is_broker_value));
+        value.map(str::trim).next()?.parse().ok()
+    }
+
     /// Value in effect of a broker key; `None` for null.
     ///
     /// # Panics
@@ -234,47 +243,79 @@ impl<'a> ConfigLayers<'a> {
         set: Option<(&str, ConfigSource)>,
     ) -> ConfigEntry {
         let mut synonyms = Vec::new();
-        if let Some((value, source)) = set {
-            synonyms.push((key.name, value, source));
+        // Kafka shows an override as it has read it, and the broker keys below as they were written.
+        let own = set.map(|(value, source)| (normal(key.kind, value), source));
+        if let Some((value, source)) = &own {
+            synonyms.push((key.name, value.as_str(), *source));
         }
-        for (source, layer) in self.broker_layers() {
-            synonyms.extend(key.synonyms.iter().filter_map(|synonym| {
-                let value = set_in(layer, synonym.name, is_broker_value)?;
-                Some((synonym.name, value, source))
-            }));
-        }
+        let below = self.broker_synonyms(key.synonyms.iter().map(|synonym| synonym.name));
+        synonyms.extend(below);
         let source = synonyms
             .first()
             .map_or(ConfigSource::Default, |(_, _, source)| *source);
-        // Kafka shows the default under the broker key's name, and not at all where that key's is null.
-        let (name, default) = match key.synonyms.first() {
-            Some(first) => (
-                first.name,
-                broker_key(first.name).and_then(|key| key.default),
-            ),
-            None => (key.name, key.default.filter(|_| is_group(key))),
-        };
-        if let Some(default) = default {
-            synonyms.push((name, default, ConfigSource::Default));
+        // Kafka shows the default of a group's key under its own name, and that of a topic's nowhere.
+        if key.synonyms.is_empty()
+            && is_group(key)
+            && let Some(default) = key.default
+        {
+            synonyms.push((key.name, default, ConfigSource::Default));
         }
         let value = self.value_over_broker(key, set.map(|(value, _)| value));
         entry(key, value, source, synonyms)
     }
 
     fn broker_entry(&self, key: &'static ConfigKey) -> ConfigEntry {
-        let mut synonyms: Vec<_> = self
-            .broker_layers()
-            .into_iter()
-            .filter_map(|(source, layer)| Some((key.name, layer.get(key.name)?.as_str(), source)))
-            .collect();
-        if let Some(default) = key.default {
-            synonyms.push((key.name, default, ConfigSource::Default));
-        }
+        let stand_ins = topic_keys().iter().map(|topic| &topic.synonyms);
+        let mut stand_ins =
+            stand_ins.filter(|all| all[..].first().is_some_and(|own| own.name == key.name));
+        let synonyms = match stand_ins.next() {
+            Some(all) => self.broker_synonyms(all.iter().map(|synonym| synonym.name)),
+            None => self.broker_synonyms([key.name].into_iter()),
+        };
         let (value, source) = match synonyms.first() {
-            Some((_, value, source)) => (Some((*value).to_owned()), *source),
+            Some((_, value, source)) => (Some(normal(key.kind, value)), *source),
             None => (None, ConfigSource::Default),
         };
         entry(key, value, source, synonyms)
+    }
+
+    /// What all layers and the defaults say of broker keys that stand in for each other. As in Kafka, what
+    /// comes before the first word about the first of them is not shown.
+    fn broker_synonyms(
+        &self,
+        names: impl Iterator<Item = &'static str> + Clone,
+    ) -> Vec<(&'static str, &'a str, ConfigSource)> {
+        let mut synonyms = Vec::new();
+        for (source, layer) in self.broker_layers() {
+            synonyms.extend(names.clone().filter_map(|name| {
+                let value = set_in(layer, name, is_broker_value)?;
+                Some((name, value, source))
+            }));
+        }
+        synonyms.extend(names.clone().filter_map(|name| {
+            let default = broker_key(name)?.default?;
+            Some((name, default, ConfigSource::Default))
+        }));
+        let first = names.clone().next();
+        let shown = synonyms.iter().position(|(name, ..)| Some(*name) == first);
+        synonyms.split_off(shown.unwrap_or(synonyms.len()))
+    }
+
+    /// What is set for all brokers, as it was written.
+    pub fn describe_all_brokers(&self) -> Vec<ConfigEntry> {
+        let set = self.dynamic_default.iter();
+        let known = set.filter_map(|(name, value)| Some((broker_key(name)?, value.as_str())));
+        let source = ConfigSource::DynamicDefaultBroker;
+        known
+            .map(|(key, value)| {
+                entry(
+                    key,
+                    Some(value.to_owned()),
+                    source,
+                    vec![(key.name, value, source)],
+                )
+            })
+            .collect()
     }
 }
 
@@ -329,11 +370,19 @@ fn scaled(value: &str, synonym: Synonym) -> String {
     }
 }
 
-/// Numbers and words as the rest of the code compares them.
+/// Values as Kafka writes what it has read.
 fn normal(kind: ConfigKind, value: &str) -> String {
     let value = value.trim();
     match kind {
         ConfigKind::Boolean => value.to_ascii_lowercase(),
-        _ => value.to_owned(),
+        ConfigKind::Int | ConfigKind::Short | ConfigKind::Long => value
+            .parse::<i64>()
+            .map_or(value.to_owned(), |number| number.to_string()),
+        ConfigKind::Double => parse_double(value).map_or(value.to_owned(), show_double),
+        ConfigKind::List => {
+            let entries: Vec<&str> = value.split(',').map(str::trim).collect();
+            entries.join(",")
+        }
+        ConfigKind::String | ConfigKind::Class | ConfigKind::Password => value.to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! The typed configuration of a topic after all layers: what a partition is opened with.
 
 use super::layers::ConfigLayers;
+use super::validator::parse_double;
 
 /// Every topic key with its effective value. Units are in the names; a limit of -1 means none where Kafka says so.
 ///
@@ -141,7 +142,8 @@ impl TopicConfig {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
-            min_cleanable_dirty_ratio: text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
+            min_cleanable_dirty_ratio: parse_double(&text("min.cleanable.dirty.ratio"))
+                .unwrap_or(0.5),
             min_compaction_lag_ms: number("min.compaction.lag.ms"),
             min_insync_replicas: int("min.insync.replicas"),
             preallocate: text("preallocate") == "true",

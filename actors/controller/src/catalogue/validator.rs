@@ -6,7 +6,7 @@ use super::key::ConfigKind;
 ///
 /// `any`; `1..` at least 1; `0..9` from 0 to 9 (both included); `-1|1..9` several ranges;
 /// `{a,b}` one of these words (for a list: each entry); `replicas` a list of partition:broker pairs or `*`;
-/// `reset` where a share group begins.
+/// `reset` where a share group begins; `hosts` a list of host:count pairs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Validator {
     Any,
@@ -14,6 +14,7 @@ pub(crate) enum Validator {
     Words(Vec<&'static str>),
     Replicas,
     Reset,
+    Hosts,
 }
 
 impl Validator {
@@ -24,6 +25,9 @@ impl Validator {
         }
         if text == "replicas" {
             return Some(Self::Replicas);
+        }
+        if text == "hosts" {
+            return Some(Self::Hosts);
         }
         if text == "reset" {
             return Some(Self::Reset);
@@ -56,13 +60,7 @@ impl Validator {
             ConfigKind::Long => {
                 self.check_number(value.parse::<i64>().ok().map(|n| n as f64), "long")
             }
-            ConfigKind::Double => {
-                let number = value
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|number| number.is_finite());
-                self.check_number(number, "double")
-            }
+            ConfigKind::Double => self.check_number(parse_double(value), "double"),
             ConfigKind::List => self.check_list(value),
             ConfigKind::String | ConfigKind::Class | ConfigKind::Password => {
                 self.check_words(value)
@@ -74,6 +72,9 @@ impl Validator {
         match self {
             Self::Words(words) => check_word(words, value),
             Self::Reset => check_reset(value),
+            Self::Hosts if !value.is_empty() && !value.split(',').all(is_host_count) => {
+                Err("must be a list of host:count pairs".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -85,10 +86,9 @@ impl Validator {
         let Self::Ranges(ranges) = self else {
             return Ok(());
         };
-        if ranges
-            .iter()
-            .any(|(low, high)| (*low..=*high).contains(&number))
-        {
+        // As in Kafka, what is no number is neither too small nor too large.
+        let is_within = |(low, high): &(f64, f64)| (*low..=*high).contains(&number);
+        if number.is_nan() || ranges.iter().any(is_within) {
             return Ok(());
         }
         let ranges: Vec<String> = ranges.iter().map(describe_range).collect();
@@ -96,13 +96,17 @@ impl Validator {
     }
 
     fn check_list(&self, value: &str) -> Result<(), String> {
-        list_entries(value).try_for_each(|entry| match self {
-            Self::Words(words) => check_word(words, entry),
-            Self::Replicas if !is_replica(entry) => {
+        if value.is_empty() {
+            return Ok(());
+        }
+        let mut entries = value.split(',').map(str::trim);
+        match self {
+            Self::Words(words) => entries.try_for_each(|entry| check_word(words, entry)),
+            Self::Replicas if value != "*" && !entries.all(is_replica) => {
                 Err("must be * or a list of partition:broker pairs".to_owned())
             }
             _ => Ok(()),
-        })
+        }
     }
 }
 
@@ -114,9 +118,47 @@ pub(crate) fn list_entries(value: &str) -> impl Iterator<Item = &str> {
         .filter(|entry| !entry.is_empty())
 }
 
+/// A floating-point number as Java reads it: a letter for its type may stand at its end.
+pub(crate) fn parse_double(value: &str) -> Option<f64> {
+    let digits = value.trim().trim_start_matches(['+', '-']);
+    let is_word = ["NaN", "Infinity"].contains(&digits);
+    let is_number = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let number = match value.trim().strip_suffix(['f', 'F', 'd', 'D']) {
+        Some(number) if is_number => number,
+        _ => value.trim(),
+    };
+    number.parse().ok().filter(|_| is_number || is_word)
+}
+
+/// A floating-point number as Java writes it.
+pub(crate) fn show_double(number: f64) -> String {
+    let magnitude = number.abs();
+    if number.is_infinite() {
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
+    }
+    if number.is_nan() || number == 0.0 || (1e-3..1e7).contains(&magnitude) {
+        return format!("{number:?}");
+    }
+    let text = format!("{number:E}");
+    match text.split_once('E') {
+        Some((digits, power)) if !digits.contains('.') => format!("{digits}.0E{power}"),
+        _ => text,
+    }
+}
+
+fn is_host_count(entry: &str) -> bool {
+    let count = entry.rsplit_once(':').map(|(_, count)| count.trim());
+    count.is_some_and(|count| count.parse::<i32>().is_ok())
+}
+
 fn is_replica(entry: &str) -> bool {
     let is_number = |text: &str| text.parse::<u32>().is_ok();
-    entry == "*"
+    entry.is_empty()
         || entry
             .split_once(':')
             .is_some_and(|(left, right)| is_number(left) && is_number(right))

@@ -7,8 +7,9 @@ use kabuki_protocol::ids::TopicId;
 
 use super::{Decision, Metadata};
 use crate::catalogue::{
-    ConfigKey, ConfigKind, ConfigLayers, ConfigRefused, broker_key, check_broker_value,
-    check_group_configs, check_topic_configs, group_key, is_fixed, list_entries, topic_key,
+    BrokerChange, ConfigKey, ConfigKind, ConfigLayers, ConfigRefused, ListenerKey, broker_key,
+    check_broker_value, check_group_configs, check_topic_configs, group_key, is_fixed,
+    list_entries, topic_key,
 };
 use crate::image::ConfigOverrides;
 use crate::messages::{
@@ -23,6 +24,9 @@ const OVERRIDES_BYTES_MAX: usize = 64 * 1024;
 
 /// A topic that does not exist.
 const NO_TOPIC: RecordResource = RecordResource::Topic(TopicId::ZERO);
+
+/// A key of the whole cluster, as in a Kafka with eligible leader replicas.
+const QUORUM_OF_REPLICAS: &str = "min.insync.replicas";
 
 type Altered = Result<(), AlterConfigsRefused>;
 
@@ -112,13 +116,43 @@ impl Metadata {
                 let broker = &self.settings.broker;
                 check_group_configs(new, &ConfigLayers::of_broker(&self.image, broker), broker)?;
             }
-            RecordResource::Broker(_) | RecordResource::DefaultBroker => {}
+            RecordResource::Broker(_) => self.check_broker(old, new, false)?,
+            RecordResource::DefaultBroker => self.check_broker(old, new, true)?,
         }
         // What is too large already may shrink.
         if size(new) > size(old) {
             check_size(new)?;
         }
         Ok(())
+    }
+
+    fn check_broker(
+        &self,
+        old: &ConfigOverrides,
+        new: &ConfigOverrides,
+        is_for_all: bool,
+    ) -> Result<(), ConfigRefused> {
+        let broker = &self.settings.broker;
+        let before = ConfigLayers::of_broker(&self.image, broker);
+        let mut after = before;
+        if is_for_all {
+            after.dynamic_default = new;
+        } else {
+            after.dynamic_broker = new;
+        }
+        let log_dirs = broker.log_dirs();
+        let change = BrokerChange {
+            old,
+            new,
+            before,
+            after,
+            is_for_all,
+            log_dirs: log_dirs
+                .iter()
+                .map(|dir| dir.display().to_string())
+                .collect(),
+        };
+        change.check()
     }
 }
 
@@ -150,7 +184,8 @@ fn replaced(
 /// Whether a key may be changed, and to this value as far as that can be said of it alone.
 fn check_one(resource: &RecordResource, name: &str, value: &str) -> Result<(), ConfigRefused> {
     let is_known = find_key(resource, name)?.is_some();
-    if is_known && is_broker(resource) {
+    let is_of_listener = ListenerKey::parse(name).is_some_and(|own| broker_key(own.key).is_some());
+    if (is_known || is_of_listener) && is_broker(resource) {
         check_broker_value(name, value)?;
     }
     Ok(())
@@ -169,17 +204,19 @@ fn operated(
         if !seen.insert(name) {
             return Err(AlterConfigsRefused::DuplicateKey { key: name.clone() });
         }
-        let is_delete = operation.action == ConfigAction::Delete;
-        if is_delete && (new.remove(name).is_some() || !is_known(resource, name)) {
-            // Also a key this version does not know: another one may have stored it, and as in
-            // Kafka it is no error to take away what is not there.
+        if operation.action == ConfigAction::Delete {
+            if name == QUORUM_OF_REPLICAS && *resource == RecordResource::DefaultBroker {
+                return Err(ConfigRefused::Kept { key: name.clone() }.into());
+            }
+            // Also a key this version does not know, or that is read at the start only: as in Kafka it
+            // is no error to take away what is not there.
+            new.remove(name);
             continue;
         }
         let key = find_key(resource, name)?;
-        if let Some(value) = value_after(name, key, operation, new.get(name))? {
-            check_one(resource, name, &value)?;
-            new.insert(name.clone(), value);
-        }
+        let value = value_after(name, key, operation, new.get(name))?;
+        check_one(resource, name, &value)?;
+        new.insert(name.clone(), value);
     }
     Ok(new)
 }
@@ -205,14 +242,6 @@ fn is_broker(resource: &RecordResource) -> bool {
         resource,
         RecordResource::Broker(_) | RecordResource::DefaultBroker
     )
-}
-
-fn is_known(resource: &RecordResource, name: &str) -> bool {
-    match resource {
-        RecordResource::Group(_) => group_key(name).is_some(),
-        RecordResource::Topic(_) => topic_key(name).is_some(),
-        RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(name).is_some(),
-    }
 }
 
 /// The key if it may be changed; `None` for one of a broker that nobody here knows: Kafka keeps
@@ -242,22 +271,19 @@ fn find_key(
     Ok(known)
 }
 
-/// The value after one operation; `None` leaves the key as it is.
+/// The value after one operation that takes none away.
 fn value_after(
     name: &str,
     key: Option<&ConfigKey>,
     operation: &ConfigOperation,
     old: Option<&String>,
-) -> Result<Option<String>, AlterConfigsRefused> {
-    if operation.action == ConfigAction::Delete {
-        return Ok(None);
-    }
+) -> Result<String, AlterConfigsRefused> {
     let name = name.to_owned();
     let Some(value) = operation.value.as_deref() else {
         return Err(AlterConfigsRefused::NullValue { key: name });
     };
     if operation.action == ConfigAction::Set {
-        return Ok(Some(value.to_owned()));
+        return Ok(value.to_owned());
     }
     let Some(key) = key.filter(|key| key.kind == ConfigKind::List) else {
         return Err(ConfigRefused::NotAList { key: name }.into());
@@ -265,7 +291,8 @@ fn value_after(
     let old = old.map(String::as_str).or(key.default).unwrap_or("");
     let mut entries: Vec<&str> = list_entries(old).collect();
     if operation.action == ConfigAction::Append {
-        for entry in list_entries(value) {
+        // An empty text adds an empty entry, as in Kafka, which most lists then refuse.
+        for entry in value.split(',').map(str::trim) {
             if !entries.contains(&entry) {
                 entries.push(entry);
             }
@@ -274,7 +301,7 @@ fn value_after(
         let taken: Vec<&str> = list_entries(value).collect();
         entries.retain(|entry| !taken.contains(entry));
     }
-    Ok(Some(entries.join(",")))
+    Ok(entries.join(","))
 }
 
 /// Keys that records set although they do nothing here, with the reason.
@@ -297,6 +324,7 @@ pub(crate) fn idle_keys(
         };
         match known {
             Some(known) => Some((known.name, known.idle_at(value)?)),
+            None if ListenerKey::parse(key).is_some_and(|own| own.has_effect()) => None,
             // Any name may be set on a broker: they are told as one.
             None => Some(("unknown keys", "they are kept for plugins of other brokers")),
         }

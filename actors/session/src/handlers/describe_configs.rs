@@ -11,8 +11,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kabuki_controller::catalogue::{ConfigEntry, ConfigLayers, ConfigSource};
-use kabuki_controller::image::{ConfigOverrides, MetadataImage};
+use kabuki_controller::catalogue::{ConfigEntry, ConfigLayers};
+use kabuki_controller::image::MetadataImage;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::TopicName;
 use kabuki_protocol::messages::describe_configs::{
@@ -76,7 +76,6 @@ fn entries(
     context: &RequestContext,
 ) -> Result<Vec<ConfigEntry>, (ErrorCode, String)> {
     let node = context.services.node();
-    let none = ConfigOverrides::new();
     let dynamic_broker = image.broker_configs(node);
     let layers = |topic| ConfigLayers {
         topic,
@@ -96,21 +95,7 @@ fn entries(
                 })
             }
         },
-        resource::BROKER if name.is_empty() => {
-            let only_defaults = ConfigLayers {
-                topic: None,
-                dynamic_broker: &none,
-                dynamic_default: image.default_broker_configs(),
-                static_broker: &none,
-            };
-            let mut entries = only_defaults.describe_broker();
-            let is_for_all = |source| source == ConfigSource::DynamicDefaultBroker;
-            entries.retain(|entry| is_for_all(entry.source));
-            for entry in &mut entries {
-                entry.synonyms.retain(|synonym| is_for_all(synonym.source));
-            }
-            Ok(entries)
-        }
+        resource::BROKER if name.is_empty() => Ok(layers(None).describe_all_brokers()),
         resource::BROKER if *name == node.to_string() => Ok(layers(None).describe_broker()),
         resource::BROKER => Err((
             ErrorCode::InvalidRequest,

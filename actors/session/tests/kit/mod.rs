@@ -23,7 +23,7 @@ use kabuki_runtime::{
 };
 use kabuki_session::{
     BoundListener, ControllerPort, LogDirPort, PartitionPort, ServicesSpec, SessionServices,
-    SessionStage,
+    SessionStage, SocketSizes,
 };
 use kabuki_storage::{Disk, SimFs};
 use tokio::time::Instant;
@@ -80,7 +80,8 @@ impl Node {
         }
         let (config, _) = BrokerConfig::parse(values).expect("the test's configuration is sound");
         let config = Arc::new(config);
-        let bound = BoundListener::bind(&config.listeners()[0]).expect("loopback has ports");
+        let bound = BoundListener::bind(&config.listeners()[0], SocketSizes::default())
+            .expect("loopback has ports");
         let port = bound.address().port();
 
         let fs = SimFs::new();

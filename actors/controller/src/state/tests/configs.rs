@@ -104,9 +104,25 @@ fn alter_configs_follows_rule_a6() {
         broker:1 set no.such                         | key \"no.such\" needs a value
         broker:1 delete no.such                      | log.retention.ms=7
         broker:1 delete no.such                      | log.retention.ms=7
-        broker:1 delete node.id                      | configuration node.id can not be changed while the broker runs
+        broker:1 delete node.id                      | log.retention.ms=7
         broker:1 set kabuki.no.such=1                | unknown broker config name: kabuki.no.such
-        broker:1 set listener.name.x.no.such=1       | configuration listener.name.x.no.such can not be changed while the broker runs
+        broker:1 set listener.name.x.ssl.key.password=1 | configuration listener.name.x.ssl.key.password can not be changed while the broker runs
+        broker:1 set listener.name.x.max.connections=no | invalid value \"no\" for configuration max.connections: is not a number of type int
+        broker:1 set listener.name.x.max.connections=3; set listener.name.x.no.such=1 | listener.name.x.max.connections=3 listener.name.x.no.such=1 log.retention.ms=7
+        broker:1 delete listener.name.x.max.connections; delete listener.name.x.no.such | log.retention.ms=7
+        broker:1 set num.io.threads=17               | invalid value \"17\" for configuration num.io.threads: must be between 4 and 16, as it is 8
+        broker:1 set num.io.threads=16               | log.retention.ms=7 num.io.threads=16
+        broker:1 set num.io.threads=32               | log.retention.ms=7 num.io.threads=32
+        broker:1 delete num.io.threads               | log.retention.ms=7
+        broker:1 set max.connections=0               | invalid value \"0\" for configuration max.connections: must be at least 1 while the broker runs
+        broker:1 set max.connections.per.ip=0        | invalid value \"0\" for configuration max.connections.per.ip: may be 0 only where max.connections.per.ip.overrides says more
+        broker:1 set min.insync.replicas=1           | configuration min.insync.replicas can be set for all brokers only
+        broker:1 set log.local.retention.ms=8        | invalid value \"8\" for configuration log.local.retention.ms: would keep 8 locally, and 7 in all
+        broker:1 set log.cleaner.dedupe.buffer.size=1048576 | invalid value \"1048576\" for configuration log.cleaner.dedupe.buffer.size: leaves 1048576 bytes for 1 threads, each needs more than 1048576
+        broker:1 set cordoned.log.dirs=/none         | invalid value \"/none\" for configuration cordoned.log.dirs: \"/none\" is no log directory of this broker
+        broker: set cordoned.log.dirs=*              | invalid value \"*\" for configuration cordoned.log.dirs: can be set for single brokers only
+        broker:1 set metric.reporters=a.B            | invalid value \"a.B\" for configuration metric.reporters: names the Java class a.B, which can not be loaded
+        broker: set group.share.assignment.interval.ms=15001 | invalid value \"15001\" for configuration group.share.assignment.interval.ms: must be between 0 and 15000
         broker:9 set log.retention.ms=7              | broker 9 is not registered
         broker:1 delete log.retention.ms             |
         broker: delete message.max.bytes             |
