@@ -34,6 +34,7 @@ enum Action {
     Leave,
     Commit,
     Classic,
+    Configure,
     Other,
 }
 
@@ -43,6 +44,8 @@ pub(super) struct ConsumerGroups {
     classics: Vec<Classic>,
     /// Joins and leaves of classic members only where this is set: half of the walks.
     is_mixed: bool,
+    /// Expressions are searched beside the requests, which costs a wait each time.
+    has_regexes: bool,
     request_count: usize,
 }
 
@@ -60,10 +63,12 @@ impl Walk for ConsumerGroups {
     }
 
     fn next(&mut self, dice: &mut Dice) -> Value {
-        if self.request_count == 0 {
-            self.is_mixed = dice.percent(50);
-        }
         self.request_count += 1;
+        if self.request_count == 1 {
+            self.is_mixed = dice.percent(50);
+            self.has_regexes = dice.percent(30);
+            return Self::configure(dice);
+        }
         let beat_weight = if self.members.is_empty() { 3 } else { 45 };
         let classic_weight = if self.is_mixed { 30 } else { 0 };
         let action = dice.weighted(&[
@@ -72,6 +77,7 @@ impl Walk for ConsumerGroups {
             (7, Action::Leave),
             (10, Action::Commit),
             (classic_weight, Action::Classic),
+            (2, Action::Configure),
             (18, Action::Other),
         ]);
         match action {
@@ -80,6 +86,7 @@ impl Walk for ConsumerGroups {
             Action::Leave => self.leave(dice),
             Action::Commit => self.commit(dice),
             Action::Classic => self.classic(dice),
+            Action::Configure => Self::configure(dice),
             Action::Other => group_requests::any(dice),
         }
     }
@@ -111,22 +118,56 @@ impl Walk for ConsumerGroups {
         if let Some(instance) = step["body"].get("instanceId") {
             member.instance = instance.clone();
         }
-        if let Some(given) = outcome["assignment"].get("topicPartitions") {
-            member.given = given.clone();
+        if let Some(Value::Array(given)) = outcome["assignment"].get("topicPartitions") {
+            let is_named = |topic: &&Value| {
+                topic["topicId"]
+                    .as_str()
+                    .is_some_and(|id| id.starts_with('$'))
+            };
+            member.given = given.iter().filter(is_named).cloned().collect();
         }
     }
 }
 
 impl ConsumerGroups {
+    /// How often a target is computed: always or once, so that the time between requests makes no difference.
+    fn configure(dice: &mut Dice) -> Value {
+        let interval_ms = dice.pick(&["0", "0", "15000"]);
+        json!({"api": "IncrementalAlterConfigs", "versions": "1", "body": {"resources": [{"resourceType": 32, "resourceName": "$t",
+            "configs": [{"name": "consumer.assignment.interval.ms", "configOperation": 0, "value": interval_ms}]}]}})
+    }
+
+    fn regex(dice: &mut Dice) -> Value {
+        json!(dice.pick(&["${t}.?", "${t}", "${t}b|${t}none", "none.*", "", "("]))
+    }
+
     fn names(dice: &mut Dice) -> Value {
         let mut names = dice.some(&["$t", "$t", "${t}b", "${t}none"]);
         names.dedup();
         json!(names)
     }
 
+    /// A field that no client sends so.
+    fn make_odd(dice: &mut Dice, body: &mut Value) {
+        match dice.below(10) {
+            0 => body["instanceId"] = json!(""),
+            1 => body["rackId"] = json!(""),
+            2 => body["rebalanceTimeoutMs"] = json!(dice.pick(&[0, -2])),
+            3 => body["subscribedTopicNames"] = json!(["", "${t}"]),
+            4 => {
+                body["topicPartitions"] = json!([{"topicId": "$idb", "partitions": [7, 7, -1]}, {"topicId": "$idb", "partitions": []}])
+            }
+            5 => body["serverAssignor"] = json!(""),
+            6 => body["memberId"] = json!(dice.pick(&["", "m-0 \u{e4}"])),
+            7 => body["memberEpoch"] = json!(dice.pick(&[-3, i64::from(i32::MAX), -2, -1])),
+            8 => body["groupId"] = json!(dice.pick(&["", "${t}none"])),
+            _ => body["rackId"] = json!("another rack"),
+        }
+    }
+
     fn join(&self, dice: &mut Dice) -> Value {
-        let id = dice.pick(&["m-1", "m-2", "m-3", "m-4", "m-5"]);
-        let instance = dice.weighted(&[(7, None), (2, Some("i1")), (1, Some("i2"))]);
+        let id = dice.pick(&["m-0", "m-2", "m-4"]);
+        let instance = dice.weighted(&[(5, None), (3, Some("i1")), (2, Some("i2"))]);
         let assignor = dice.weighted(&[
             (6, None),
             (3, Some("uniform")),
@@ -140,14 +181,21 @@ impl ConsumerGroups {
             1 => body["rebalanceTimeoutMs"] = json!(-1),
             2 => body["subscribedTopicNames"] = Value::Null,
             3 => body["rackId"] = json!("a rack"),
+            4 | 5 => Self::make_odd(dice, &mut body),
             _ => {}
+        }
+        if self.has_regexes && dice.percent(50) {
+            body["subscribedTopicRegex"] = Self::regex(dice);
+            if dice.percent(50) {
+                body["subscribedTopicNames"] = Value::Null;
+            }
         }
         json!({"api": "ConsumerGroupHeartbeat", "versions": version(dice, 0, 1), "body": body})
     }
 
     fn some_member(&self, dice: &mut Dice) -> (String, Value, i64, Value) {
         match self.members.len() {
-            0 => ("m-1".to_owned(), Value::Null, 1, json!([])),
+            0 => ("m-0".to_owned(), Value::Null, 1, json!([])),
             count => {
                 let member = &self.members[dice.below(count)];
                 let given = member.given.clone();
@@ -178,7 +226,12 @@ impl ConsumerGroups {
         if !given.is_null() && dice.percent(60) {
             body["topicPartitions"] = given;
         }
-        match dice.below(12) {
+        if epoch == 0 {
+            body["rebalanceTimeoutMs"] = json!(TIMEOUT_MS);
+            body["subscribedTopicNames"] = Self::names(dice);
+            body["topicPartitions"] = json!([]);
+        }
+        match dice.below(15) {
             0 => body["topicPartitions"] = json!([]),
             1 => {
                 body["topicPartitions"] =
@@ -187,7 +240,11 @@ impl ConsumerGroups {
             2 | 3 => body["subscribedTopicNames"] = Self::names(dice),
             4 => body["serverAssignor"] = json!(dice.pick(&["uniform", "range", "x"])),
             5 => body["rebalanceTimeoutMs"] = json!(TIMEOUT_MS),
+            6 => Self::make_odd(dice, &mut body),
             _ => {}
+        }
+        if self.has_regexes && dice.percent(15) {
+            body["subscribedTopicRegex"] = Self::regex(dice);
         }
         json!({"api": "ConsumerGroupHeartbeat", "versions": version(dice, 0, 1), "body": body})
     }
@@ -234,7 +291,7 @@ impl ConsumerGroups {
         if let Some(generation) = outcome["generationId"].as_i64() {
             if outcome["errorCode"] == 0 {
                 classic.generation = generation;
-            } else if outcome["memberId"] != classic.id {
+            } else {
                 self.classics.remove(at);
             }
         }
@@ -254,15 +311,24 @@ impl ConsumerGroups {
         let mut join = json!({"api": "JoinGroup", "versions": version(dice, 2, 9), "connection": name, "background": name, "body": {
             "groupId": "$t", "protocolType": "consumer", "rebalanceTimeoutMs": TIMEOUT_MS, "sessionTimeoutMs": 45_000,
             "memberId": "", "protocols": [{"name": "range", "metadata": topics}]}});
-        if free.is_empty() || (self.classics.len() < 3 && dice.percent(20)) {
-            let id = format!("c{}", self.request_count);
-            join["capture"] = json!({&id: "/memberId"});
+        // Ids of their own choice, as an assignment depends on their order: Kafka's is that of a hash map, and
+        // that of these is the order of their last digits.
+        let away: Vec<&str> = ["m-6", "m-8"]
+            .into_iter()
+            .filter(|id| self.classics.iter().all(|classic| classic.id != *id))
+            .collect();
+        if !away.is_empty() && (free.is_empty() || dice.percent(20)) {
+            let id = dice.pick(&away);
+            join["body"]["memberId"] = json!(id);
             self.classics.push(Classic {
-                id: format!("${id}"),
+                id: id.to_owned(),
                 generation: 0,
                 waits_for: Some(name),
             });
             return join;
+        }
+        if free.is_empty() {
+            return group_requests::any(dice);
         }
         let classic = &mut self.classics[dice.pick(&free)];
         let generation = Self::some_epoch(dice, classic.generation);
@@ -270,6 +336,13 @@ impl ConsumerGroups {
         match dice.below(10) {
             0..=3 => {
                 join["body"]["memberId"] = json!(classic.id);
+                match dice.below(12) {
+                    0 => join["body"]["protocolType"] = json!("connect"),
+                    1 => join["body"]["protocols"] = json!([]),
+                    2 => join["body"]["protocols"][0]["name"] = json!("sticky"),
+                    3 => join["body"]["sessionTimeoutMs"] = json!(5),
+                    _ => {}
+                }
                 classic.waits_for = Some(name);
                 join
             }

@@ -39,16 +39,16 @@ impl Dice {
     }
 
     /// One of `choices`, each as often as its weight says.
-    pub(crate) fn weighted<T: Copy>(&mut self, choices: &[(usize, T)]) -> T {
+    pub(crate) fn weighted<T: Clone>(&mut self, choices: &[(usize, T)]) -> T {
         let total: usize = choices.iter().map(|(weight, _)| weight).sum();
         let mut left = self.below(total);
         for (weight, choice) in choices {
             if left < *weight {
-                return *choice;
+                return choice.clone();
             }
             left -= weight;
         }
-        choices[0].1
+        choices[0].1.clone()
     }
 
     /// Some of `choices` in any order, maybe none.

@@ -7,7 +7,7 @@ use super::dice::Dice;
 
 /// Any of them, those that change something seldom.
 pub(super) fn any(dice: &mut Dice) -> Value {
-    match dice.below(20) {
+    match dice.below(24) {
         0..=4 => describe_classic(dice),
         5..=9 => {
             json!({"api": "ConsumerGroupDescribe", "versions": version(dice, 0, 1), "body": {"groupIds": ["$t"]}})
@@ -15,8 +15,28 @@ pub(super) fn any(dice: &mut Dice) -> Value {
         10..=12 => list(dice),
         13..=16 => fetch_offsets(dice),
         17 | 18 => delete_offsets(dice),
+        19..=21 => change_topics(dice),
+        22 => {
+            json!({"api": "ConsumerGroupDescribe", "versions": version(dice, 0, 1), "body": {"groupIds": ["${t}none", "", "$t"], "includeAuthorizedOperations": true}})
+        }
         _ => {
             json!({"api": "DeleteGroups", "versions": version(dice, 0, 2), "body": {"groupsNames": ["$t"]}})
+        }
+    }
+}
+
+/// Topics that groups read come, grow and go.
+fn change_topics(dice: &mut Dice) -> Value {
+    let topic = dice.pick(&["${t}b", "${t}b", "${t}none"]);
+    match dice.below(4) {
+        0 => {
+            json!({"api": "CreateTopics", "versions": "7", "body": {"timeoutMs": 30_000, "topics": [{"name": topic, "numPartitions": dice.between(1, 3), "replicationFactor": 1}]}})
+        }
+        1 => {
+            json!({"api": "DeleteTopics", "versions": "5", "body": {"timeoutMs": 30_000, "topicNames": [topic]}})
+        }
+        _ => {
+            json!({"api": "CreatePartitions", "versions": "3", "body": {"timeoutMs": 30_000, "topics": [{"name": dice.pick(&["$t", topic]), "count": dice.between(3, 7), "assignments": null}]}})
         }
     }
 }
@@ -42,6 +62,9 @@ fn fetch_offsets(dice: &mut Dice) -> Value {
 fn list(dice: &mut Dice) -> Value {
     let states = dice.some(&[
         "Stable",
+        "Assigning",
+        "reconciling",
+        "Dead",
         "Empty",
         "PreparingRebalance",
         "completingrebalance",

@@ -24,7 +24,7 @@ const PATIENCE_MS: u64 = 3_000;
 const SETTLE: Duration = Duration::from_millis(15);
 
 /// How long a broker gets to hear of such a change.
-const PUBLISHING: Duration = Duration::from_millis(50);
+const PUBLISHING: Duration = Duration::from_millis(120);
 
 /// What became of a step.
 #[derive(Debug, Default)]
@@ -107,8 +107,9 @@ impl<'a> Pair<'a> {
             }
         }
         let asked = read.api.as_deref().unwrap_or_default();
-        if LATE_APIS.contains(&asked) {
-            // Nothing tells when the broker has heard.
+        let brings_regex = step["body"]["subscribedTopicRegex"].is_string();
+        if LATE_APIS.contains(&asked) || brings_regex {
+            // Nothing tells when the broker has heard, or has searched its topics.
             std::thread::sleep(PUBLISHING);
         }
         if let Some(name) = &read.awaits {
