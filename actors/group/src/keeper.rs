@@ -168,6 +168,23 @@ impl CoordinatorKeeper {
         self.answer_waiting(&image);
     }
 
+    /// Tells groups which topics have changed since the last look.
+    fn compare(&mut self, cx: &Context<Self>) {
+        let image = self.commons.image.borrow().clone();
+        let changes = topic_changes(&self.compared, &image);
+        self.compared = image;
+        if changes.is_any {
+            let deleted = Arc::new(changes.deleted);
+            let numbers = self.shards.children();
+            let numbers = numbers.iter().filter_map(|name| name.parse::<i32>().ok());
+            for shard in numbers.filter_map(|number| self.find(number, cx)) {
+                let deleted = deleted.clone();
+                // Its mailbox holds more news than the image makes in a second.
+                _ = shard.try_tell(TopicsChanged { deleted });
+            }
+        }
+    }
+
     fn answer_waiting(&mut self, image: &MetadataImage) {
         if let Some(topic) = image.topic(OFFSETS_TOPIC) {
             let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
@@ -260,6 +277,8 @@ impl Handler<ImageChanged> for CoordinatorKeeper {
         self.look(cx);
         if !self.is_compare_set {
             self.is_compare_set = true;
+            // A change that comes alone is heard of at once.
+            self.compare(cx);
             cx.tell_after(COMPARE_PAUSE, CompareDue);
         }
     }
@@ -268,19 +287,7 @@ impl Handler<ImageChanged> for CoordinatorKeeper {
 impl Handler<CompareDue> for CoordinatorKeeper {
     fn handle(&mut self, _: CompareDue, cx: &mut Context<Self>) {
         self.is_compare_set = false;
-        let image = self.commons.image.borrow().clone();
-        let changes = topic_changes(&self.compared, &image);
-        self.compared = image;
-        if changes.is_any {
-            let deleted = Arc::new(changes.deleted);
-            let numbers = self.shards.children();
-            let numbers = numbers.iter().filter_map(|name| name.parse::<i32>().ok());
-            for shard in numbers.filter_map(|number| self.find(number, cx)) {
-                let deleted = deleted.clone();
-                // Its mailbox holds more news than the image makes in a second.
-                _ = shard.try_tell(TopicsChanged { deleted });
-            }
-        }
+        self.compare(cx);
         self.look(cx);
         self.watch_image(cx);
     }
