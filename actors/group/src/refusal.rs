@@ -126,6 +126,12 @@ pub enum GroupRefused {
         /// The limit.
         bytes_max: usize,
     },
+    /// A classic join in a group with members of the new protocol: the answer names no member, as Kafka's.
+    #[error("{cause}")]
+    OfNobody {
+        /// Why it was refused.
+        cause: Box<GroupRefused>,
+    },
     /// The answer was made, but its record could not be written; nothing of it is there.
     ///
     /// Rule V17: OffsetCommit and a KIP-848 heartbeat 16, Join, Sync and classic Heartbeat 16, the others 15.
@@ -140,6 +146,16 @@ pub enum GroupRefused {
 }
 
 impl GroupRefused {
+    /// The same refusal without the member's id, but where it hands one out.
+    pub(crate) fn of_nobody(self) -> Self {
+        match self {
+            Self::MemberIdRequired { .. } => self,
+            _ => Self::OfNobody {
+                cause: Box::new(self),
+            },
+        }
+    }
+
     pub(crate) fn unknown_member(member_id: &MemberId) -> Self {
         Self::UnknownMember {
             member_id: member_id.clone(),

@@ -49,6 +49,7 @@ pub(crate) fn group_refused(refused: &GroupRefused, asked: Asked) -> ErrorCode {
         Refused::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
         Refused::GroupFull { .. } => ErrorCode::GroupMaxSizeReached,
         Refused::UnknownGroup | Refused::NotConvertible { .. } => ErrorCode::GroupIdNotFound,
+        Refused::OfNobody { cause } => group_refused(cause, asked),
         Refused::NotEmpty => ErrorCode::NonEmptyGroup,
         Refused::FencedMemberEpoch { .. } => ErrorCode::FencedMemberEpoch,
         Refused::StaleMemberEpoch {

@@ -11,6 +11,8 @@ use crate::embedded::CONSUMER_PROTOCOL;
 use crate::messages::{
     ClassicMemberView, ClassicView, ConsumerMemberView, ConsumerView, GroupListing, GroupState,
 };
+use crate::partitions::TopicPartitions;
+use crate::records::CurrentValue;
 use crate::refusal::GroupRefused;
 
 impl Group {
@@ -80,6 +82,12 @@ fn classic_view(group: &ClassicGroup) -> ClassicView {
     }
 }
 
+fn held(current: &CurrentValue) -> TopicPartitions {
+    let all = current.assigned.iter().chain(current.revoking.iter());
+    all.map(|(topic, partition, _)| (topic, partition))
+        .collect()
+}
+
 fn consumer_view(image: &ConsumerImage) -> ConsumerView {
     let members = image.members().iter().map(|(id, member)| {
         let current = image.current(id);
@@ -92,7 +100,8 @@ fn consumer_view(image: &ConsumerImage) -> ConsumerView {
             client_host: member.client_host.clone(),
             topic_names: member.topic_names.iter().cloned().collect(),
             topic_regex: member.regex().cloned(),
-            assignment: current.assigned.to_partitions(),
+            // What it gives up is its own until it has.
+            assignment: held(&current),
             target: (*image.target(id)).clone(),
             is_classic: member.classic.is_some(),
         }

@@ -69,7 +69,7 @@ impl ConsumerSoft {
             return self.leave(request, cx, ledger);
         }
         let is_join = request.member_epoch == 0;
-        check_room(request, cx, ledger)?;
+        check_room(&request.member_id, cx, ledger)?;
         let id = match request.member_id.is_empty() {
             // Version 0 lets the broker name its members.
             true => MemberId::new(&kabuki_protocol::ids::TopicId(cx.fresh_id).to_string()),
@@ -131,7 +131,7 @@ impl ConsumerSoft {
             Some(owner) if request.member_epoch != 0 && owner != *id => {
                 Err(GroupRefused::FencedInstance { owner })
             }
-            Some(owner) if request.member_epoch == 0 && owner != *id => {
+            Some(owner) if request.member_epoch == 0 => {
                 let is_classic = image.members()[&owner].classic.is_some();
                 if !is_classic && image.current(&owner).epoch != LEAVE_STATIC {
                     return Err(GroupRefused::UnreleasedInstance { owner });
@@ -171,18 +171,16 @@ impl ConsumerSoft {
     }
 }
 
-/// Rule K1: no more members than the group may have.
-fn check_room(
-    request: &ConsumerHeartbeat,
+/// Rule K1: no more members than the group may have. A static member that comes back under another id counts as
+/// another one, as in Kafka, though it would take its own place.
+pub(crate) fn check_room(
+    id: &MemberId,
     cx: &Context<'_>,
     ledger: &Ledger,
 ) -> Result<(), GroupRefused> {
-    let image = &ledger.durable.consumer;
-    let instance = request.instance_id.as_ref();
-    let is_known = image.members().contains_key(&request.member_id)
-        || instance.is_some_and(|instance| image.static_member(instance).is_some());
+    let members = ledger.durable.consumer.members();
     let limit = cx.config.consumer_size_max;
-    match !is_known && image.members().len() >= limit {
+    match !members.contains_key(id) && members.len() >= limit {
         true => Err(GroupRefused::GroupFull { limit }),
         false => Ok(()),
     }

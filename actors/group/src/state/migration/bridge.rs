@@ -29,13 +29,26 @@ impl Group {
         cx: &Context<'_>,
     ) -> Result<Option<JoinedGroup>, GroupRefused> {
         check_session_timeout(request, cx)?;
+        self.bridge_checked_join(token, request, cx)
+            .map_err(GroupRefused::of_nobody)
+    }
+
+    fn bridge_checked_join(
+        &mut self,
+        token: Token,
+        request: &JoinGroup,
+        cx: &Context<'_>,
+    ) -> Result<Option<JoinedGroup>, GroupRefused> {
+        consumer::heartbeat::check_room(&request.member_id, cx, &self.ledger)?;
         let image = &self.ledger.durable.consumer;
-        let subscription = check_join(request, image, cx)?;
+        let subscription = check_join(request, image)?;
         let id = match request.member_id.is_empty() {
             true => MemberId::new(&kabuki_protocol::ids::TopicId(cx.fresh_id).to_string()),
             false => request.member_id.clone(),
         };
         let is_first = request.member_id.is_empty();
+        let instance = request.instance_id.as_ref();
+        let is_static_back = instance.is_some_and(|id| image.static_member(id).is_some());
         match &request.instance_id {
             None if is_first && request.needs_member_id => {
                 return Err(GroupRefused::MemberIdRequired { member_id: id });
@@ -68,7 +81,8 @@ impl Group {
         soft.update_target(cx, &mut self.ledger);
         let current =
             consumer::reconcile::advance(&id, Some(&owned), has_changed, cx, &mut self.ledger);
-        if self.maybe_downgrade(Some((&id, token)), cx) {
+        // Kafka waits for the next member to leave where a dynamic one changes its protocol.
+        if is_static_back && self.maybe_downgrade(Some((&id, token)), cx) {
             return Ok(None);
         }
         let (rebalance_ms, _) = timeouts_ms(request);
@@ -101,7 +115,7 @@ impl Group {
         let (member, current) = find(image, id, request.instance_id.as_ref())?;
         check_epoch(&current, request.generation)?;
         check_protocol(&member, request)?;
-        if image.group_epoch() > current.epoch && current.state != MemberState::UnrevokedPartitions
+        if image.target_epoch() > current.epoch && current.state != MemberState::UnrevokedPartitions
         {
             await_join(id, &member, cx, &mut self.ledger);
             return Err(GroupRefused::RebalanceInProgress);
@@ -125,7 +139,8 @@ impl Group {
         let image = &self.ledger.durable.consumer;
         let (member, current) = find(image, id, request.instance_id.as_ref())?;
         check_epoch(&current, request.generation)?;
-        let must_join = current.epoch < image.group_epoch()
+        // Not the group's epoch: until there is a target for it, joining again would bring nothing.
+        let must_join = current.epoch < image.target_epoch()
             || current.state == MemberState::UnrevokedPartitions
             || (current.state == MemberState::UnreleasedPartitions && !waits(image, id, &current));
         consumer::renew_session(id, cx, &mut self.ledger);
@@ -195,18 +210,7 @@ fn find(
     }
 }
 
-fn check_join(
-    request: &JoinGroup,
-    image: &ConsumerImage,
-    cx: &Context<'_>,
-) -> Result<Subscription, GroupRefused> {
-    let instance = request.instance_id.as_ref();
-    let is_known = image.members().contains_key(&request.member_id)
-        || instance.is_some_and(|instance| image.static_member(instance).is_some());
-    let limit = cx.config.consumer_size_max;
-    if !is_known && image.members().len() >= limit {
-        return Err(GroupRefused::GroupFull { limit });
-    }
+fn check_join(request: &JoinGroup, image: &ConsumerImage) -> Result<Subscription, GroupRefused> {
     let is_common = request
         .protocols
         .iter()

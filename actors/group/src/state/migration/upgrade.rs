@@ -107,9 +107,11 @@ fn convert(
     for (id, (value, _)) in &members {
         ledger.write(Change::Member(id.clone(), Some(Arc::new(value.clone()))));
     }
+    // The topics are as the classic members know them: only another subscription raises the epoch.
+    let metadata_hash = ledger.durable.consumer.topics_hash(cx.topics);
     ledger.write(Change::GroupEpoch(Some(GroupEpochValue {
         epoch,
-        metadata_hash: 0,
+        metadata_hash,
     })));
     for (id, (_, assigned)) in &members {
         let target = Arc::new(assigned.clone());

@@ -235,10 +235,10 @@ fn a_static_member_changes_its_protocol_in_place() {
         "join a static=i1 ->
          wait 0 -> a: joined 1 led by a with a
          sync a a=t/0,t/1,t/2,t/3 -> a: synced t/0 t/1 t/2 t/3
-         hb n join topics=t static=i1 -> n: epoch 2 [t/0 t/1 t/2 t/3]
+         hb n join topics=t static=i1 -> n: epoch 1 [t/0 t/1 t/2 t/3]
          beat a -> a: 82
          state -> Stable
-         join a new static=i1 -> a: joined 3 led by a with a
+         join a new static=i1 -> a: joined 2 led by a with a
          hb n -> n: 69
          state -> CompletingRebalance",
     );

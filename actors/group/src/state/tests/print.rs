@@ -178,6 +178,7 @@ fn code(refused: &GroupRefused) -> &'static str {
         GroupRefused::MemberIdRequired { .. } => "79",
         GroupRefused::GroupFull { .. } => "81",
         GroupRefused::UnknownGroup | GroupRefused::NotConvertible { .. } => "69",
+        GroupRefused::OfNobody { cause } => code(cause),
         GroupRefused::NotEmpty => "68",
         GroupRefused::FencedMemberEpoch { .. } => "110",
         GroupRefused::StaleMemberEpoch {

@@ -50,7 +50,20 @@ pub(in crate::handlers) fn start(request: JoinGroupRequest, context: RequestCont
                 member_id.to_string(),
                 context.version,
             ),
-            Err(error) => failed(error.code(Asked::Join), member_id, context.version),
+            Err(error) => {
+                let is_of_nobody = matches!(
+                    error,
+                    NotAnswered::Refused(
+                        GroupRefused::OfNobody { .. } | GroupRefused::GroupFull { .. }
+                    )
+                );
+                let named = if is_of_nobody {
+                    String::new()
+                } else {
+                    member_id
+                };
+                failed(error.code(Asked::Join), named, context.version)
+            }
         })
     })
 }
