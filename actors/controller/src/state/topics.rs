@@ -21,6 +21,13 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 type Created = Result<TopicCreated, CreateTopicRefused>;
 type Deleted = Result<TopicDeleted, DeleteTopicRefused>;
 
+fn refused_as_one(topics: &[NewTopic], refused: &CreateTopicRefused) -> Decision<Vec<Created>> {
+    Decision {
+        answer: topics.iter().map(|_| Err(refused.clone())).collect(),
+        records: Records::new(),
+    }
+}
+
 impl Metadata {
     /// Judges each topic against the image *before* the request, as Kafka does: two names that collide
     /// with each other only are both created (V9).
@@ -36,12 +43,11 @@ impl Metadata {
         }
         let is_judged = |topic: &&NewTopic| seen[&*topic.name] == 1 && topic.name != METADATA_TOPIC;
         if let Err(refused) = self.check_total(topics.iter().filter(is_judged)) {
-            let answer = topics.iter().map(|_| Err(refused.clone())).collect();
-            let records = Records::new();
-            return Decision { answer, records };
+            return refused_as_one(topics, &refused);
         }
+        let (mut partition_count, mut other_count) = (0, 0);
         let mut records = Records::new();
-        let answer = topics
+        let answer: Vec<Created> = topics
             .iter()
             .map(|topic| {
                 if seen[&*topic.name] > 1 {
@@ -49,6 +55,8 @@ impl Metadata {
                     return Err(CreateTopicRefused::DuplicateName { name });
                 }
                 let plan = self.plan_topic(topic)?;
+                partition_count += plan.partition_count();
+                other_count += 1 + plan.configs.len() as i32;
                 let id = if validate_only {
                     TopicId::ZERO
                 } else {
@@ -61,6 +69,14 @@ impl Metadata {
                 Ok(created)
             })
             .collect();
+        // As Kafka, which bounds the records of a request: one a topic, key and partition.
+        if partition_count + other_count > PARTITIONS_PER_REQUEST_MAX {
+            let refused = CreateTopicRefused::TooManyPartitions {
+                partition_count,
+                partition_count_max: PARTITIONS_PER_REQUEST_MAX - other_count,
+            };
+            return refused_as_one(topics, &refused);
+        }
         Decision { answer, records }
     }
 

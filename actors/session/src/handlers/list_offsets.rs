@@ -32,11 +32,10 @@ use crate::request::{Answer, RequestContext};
 use crate::routes::Routes;
 
 pub(super) async fn answer(request: ListOffsetsRequest, context: RequestContext) -> Answer {
-    // Kafka fails on other levels, and tells so for each partition.
     let isolation = match request.isolation_level {
-        0 => Ok(Isolation::ReadUncommitted),
-        1 => Ok(Isolation::ReadCommitted),
-        _ => Err(ErrorCode::UnknownServerError),
+        0 => Isolation::ReadUncommitted,
+        1 => Isolation::ReadCommitted,
+        _ => return context.reply(&failure(request)),
     };
     let wait = wait(request.timeout_ms, &context);
     let duplicates = duplicates(&request);
@@ -81,6 +80,24 @@ pub(super) async fn answer(request: ListOffsetsRequest, context: RequestContext)
     })
 }
 
+/// Kafka fails on other levels of isolation, and tells so for each partition, as often as it stands there.
+fn failure(request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let failed = |asked: &ListOffsetsPartition| ListOffsetsPartitionResponse {
+        partition_index: asked.partition_index,
+        error_code: ErrorCode::UnknownServerError.code(),
+        ..ListOffsetsPartitionResponse::default()
+    };
+    let topics = request.topics.into_iter();
+    let topics = topics.map(|topic| ListOffsetsTopicResponse {
+        partitions: topic.partitions.iter().map(failed).collect(),
+        name: topic.name,
+    });
+    ListOffsetsResponse {
+        topics: topics.collect(),
+        ..ListOffsetsResponse::default()
+    }
+}
+
 /// Version 10 names a time; nobody waits longer than the node's own limit.
 fn wait(timeout_ms: i32, context: &RequestContext) -> Duration {
     let limit = context.services.limits.request_timeout;
@@ -109,15 +126,14 @@ fn look_up(
     topic: &str,
     asked: &ListOffsetsPartition,
     is_twice: bool,
-    isolation: Result<Isolation, ErrorCode>,
+    isolation: Isolation,
     wait: Duration,
     routes: &mut Routes,
     context: &RequestContext,
 ) -> impl Future<Output = ListOffsetsPartitionResponse> + use<> {
     let partition_index = asked.partition_index;
     let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
-    let found = isolation.and_then(|isolation| {
-        let target = target(asked.timestamp, context.version)?;
+    let found = target(asked.timestamp, context.version).and_then(|target| {
         if is_twice {
             return Err(ErrorCode::InvalidRequest);
         }
