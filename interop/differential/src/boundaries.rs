@@ -1,8 +1,9 @@
-//! Requests made from a good one: each of its fields in turn at its bounds, and frames that are not as
-//! they should be. A step that asks for them stands for all of them.
+//! Requests made from a good one: each of its fields in turn at its bounds, frames that are not as they
+//! should be, and faults in pairs. A step that asks for them stands for all of them.
 
 use serde_json::{Value, json};
 
+use crate::pairs;
 use crate::patterns::matches;
 use crate::schema::{Api, Field, Kind, Versions};
 use crate::sequence::Step;
@@ -17,7 +18,7 @@ const PATIENCE_MS: u64 = 3_000;
 /// An id that no topic has.
 const UNKNOWN_ID: &str = "0123456789abcdef0123456789abcdef";
 
-/// The steps that `step` stands for in a version: itself, unless it asks for boundaries or frames.
+/// The steps that `step` stands for in a version: itself, unless it is a pattern for others.
 /// `body` is what its sequence gives, `bytes` that as it goes on the wire.
 pub(crate) fn steps_of(
     step: &Step,
@@ -27,7 +28,7 @@ pub(crate) fn steps_of(
     bytes: &[u8],
 ) -> Vec<Step> {
     let message = &api.request;
-    let mut cases = Vec::new();
+    let mut cases = pairs::cases(&step.pairs);
     if step.boundaries {
         fields(&mut cases, &message.fields, version, "", body);
     }
@@ -42,6 +43,7 @@ pub(crate) fn steps_of(
             set,
             patience_ms: step.patience_ms.or(Some(PATIENCE_MS)),
             keep: step.keep.clone(),
+            connection: step.connection.clone(),
             body: step.body.clone(),
             ..case
         }

@@ -29,6 +29,7 @@ mod golden;
 mod lists;
 mod message;
 mod normal;
+mod pairs;
 mod patterns;
 mod play;
 mod schema;

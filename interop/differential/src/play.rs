@@ -243,7 +243,7 @@ impl<'a> Player<'a> {
             if !is_own || (self.each.is_some() && !is_each) {
                 label = format!("{label} {} v{version}", api.name);
             }
-            if !step.boundaries && !step.frames {
+            if !step.is_pattern() {
                 self.request(step, label, api, version)?;
                 continue;
             }

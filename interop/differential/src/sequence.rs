@@ -119,6 +119,8 @@ pub(crate) struct Step {
     pub(crate) boundaries: bool,
     /// Stands for this request in frames that are not as they should be.
     pub(crate) frames: bool,
+    /// Changes that each are a reason to refuse: stands for one request for each of them, and for each two.
+    pub(crate) pairs: BTreeMap<String, BTreeMap<String, Value>>,
     /// Names, with `*` for any text, of those that are left out.
     pub(crate) except: Vec<String>,
     /// Hexadecimal bytes in place of the tagged fields of the head.
@@ -182,6 +184,11 @@ impl Step {
             steps.push(self);
         }
         steps
+    }
+
+    /// True if it is a pattern for requests, and none itself.
+    pub(crate) fn is_pattern(&self) -> bool {
+        self.boundaries || self.frames || !self.pairs.is_empty()
     }
 
     /// True if its requests are frames as they should be.
