@@ -179,14 +179,20 @@ pub enum ConfigAction {
     Append,
     /// Code 3: takes entries from a list.
     Subtract,
+    /// Any other code: no resource of the request is changed.
+    Unknown,
 }
 
 impl ConfigAction {
-    /// The action of a code in IncrementalAlterConfigs; `None` for codes Kafka does not have.
-    pub fn from_code(code: i8) -> Option<Self> {
-        [Self::Set, Self::Delete, Self::Append, Self::Subtract]
-            .get(usize::try_from(code).ok()?)
-            .copied()
+    /// The action of a code in IncrementalAlterConfigs.
+    pub fn from_code(code: i8) -> Self {
+        match code {
+            0 => Self::Set,
+            1 => Self::Delete,
+            2 => Self::Append,
+            3 => Self::Subtract,
+            _ => Self::Unknown,
+        }
     }
 }
 

@@ -253,6 +253,21 @@ pub enum AlterConfigsRefused {
         /// The key.
         key: String,
     },
+    /// Code 42: only of a broker.
+    #[error("an operation is none that is known")]
+    UnknownAction,
+    /// Code -1: of a topic or a group, and then nothing of the request is done.
+    #[error("an operation of the request is none that is known")]
+    UnknownActionInRequest,
+    /// Code 42.
+    #[error("the resource has no name")]
+    NoName,
+    /// Code 17.
+    #[error("{cause}")]
+    InvalidTopicName {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Code 3.
     #[error("no topic of this name exists")]
     UnknownTopic,

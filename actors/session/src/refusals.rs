@@ -246,7 +246,11 @@ impl From<&AlterConfigsRefused> for ErrorCodeOf {
             Refused::DuplicateResource
             | Refused::DuplicateKey { .. }
             | Refused::NullValue { .. }
+            | Refused::NoName
+            | Refused::UnknownAction
             | Refused::UnknownBroker { .. } => ErrorCode::InvalidRequest,
+            Refused::UnknownActionInRequest => ErrorCode::UnknownServerError,
+            Refused::InvalidTopicName { .. } => ErrorCode::InvalidTopicException,
             Refused::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
             Refused::InvalidConfig(_) => ErrorCode::InvalidConfig,
             Refused::NotCommitted(cause) => code_of(cause),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use kabuki_protocol::ids::TopicId;
+use kabuki_protocol::ids::{TopicId, TopicName};
 
 use super::{Decision, Metadata};
 use crate::catalogue::{
@@ -34,7 +34,8 @@ type Altered = Result<(), AlterConfigsRefused>;
 const OWN_PREFIX: &str = "kabuki.";
 
 impl Metadata {
-    /// Judges each resource by itself; one that stands twice is not changed at all.
+    /// Judges each resource by itself, in Kafka's order of checks; one that stands twice is not changed at
+    /// all, and none is where an operation for a topic or a group is unknown.
     pub(crate) fn alter_configs(
         &self,
         resources: &[ConfigAlteration],
@@ -44,14 +45,32 @@ impl Metadata {
         for alteration in resources {
             *seen.entry(&alteration.resource).or_default() += 1;
         }
+        let check_form = |alteration: &ConfigAlteration| {
+            if seen[&alteration.resource] > 1 {
+                return Err(AlterConfigsRefused::DuplicateResource);
+            }
+            check_form(&alteration.change)
+        };
+        let fails = |alteration: &ConfigAlteration| {
+            !names_broker(&alteration.resource)
+                && has_unknown_action(&alteration.change)
+                && check_form(alteration).is_ok()
+        };
+        let is_failed = resources.iter().any(fails);
         let mut records = Records::new();
         let answer = resources
             .iter()
             .map(|alteration| {
-                if seen[&alteration.resource] > 1 {
-                    return Err(AlterConfigsRefused::DuplicateResource);
+                check_form(alteration)?;
+                if names_broker(&alteration.resource) && has_unknown_action(&alteration.change) {
+                    return Err(AlterConfigsRefused::UnknownAction);
+                }
+                if is_failed {
+                    return Err(AlterConfigsRefused::UnknownActionInRequest);
                 }
                 let (resource, old) = self.find_resource(&alteration.resource)?;
+                check_lists(&resource, &alteration.change)?;
+                check_name(&alteration.resource)?;
                 let new = match &alteration.change {
                     ConfigChange::Operations(operations) => operated(&resource, &old, operations)?,
                     ConfigChange::Replacement(configs) => replaced(&resource, &old, configs)?,
@@ -156,22 +175,103 @@ impl Metadata {
     }
 }
 
-/// The overrides that take the place of all others.
+/// Refuses a key that stands twice or lacks its value, before anything is asked about the key.
+fn check_form(change: &ConfigChange) -> Result<(), AlterConfigsRefused> {
+    let (keys, valueless): (Vec<&String>, Option<&String>) = match change {
+        ConfigChange::Operations(operations) => {
+            let lacks_value = |operation: &&ConfigOperation| {
+                operation.action != ConfigAction::Delete && operation.value.is_none()
+            };
+            let valueless = operations.iter().find(lacks_value);
+            (
+                operations.iter().map(|operation| &operation.key).collect(),
+                valueless.map(|operation| &operation.key),
+            )
+        }
+        ConfigChange::Replacement(configs) => {
+            let valueless = configs.iter().find(|(_, value)| value.is_none());
+            (
+                configs.iter().map(|(key, _)| key).collect(),
+                valueless.map(|(key, _)| key),
+            )
+        }
+    };
+    if let Some(key) = valueless {
+        return Err(AlterConfigsRefused::NullValue { key: key.clone() });
+    }
+    let mut seen = HashSet::new();
+    match keys.into_iter().find(|key| !seen.insert(*key)) {
+        Some(key) => Err(AlterConfigsRefused::DuplicateKey { key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn has_unknown_action(change: &ConfigChange) -> bool {
+    let ConfigChange::Operations(operations) = change else {
+        return false;
+    };
+    operations
+        .iter()
+        .any(|operation| operation.action == ConfigAction::Unknown)
+}
+
+fn names_broker(resource: &ConfigResource) -> bool {
+    matches!(
+        resource,
+        ConfigResource::Broker(_) | ConfigResource::DefaultBroker
+    )
+}
+
+/// Refuses entries for what is no list: Kafka looks at that before it looks at the resource's name.
+fn check_lists(resource: &RecordResource, change: &ConfigChange) -> Result<(), ConfigRefused> {
+    let ConfigChange::Operations(operations) = change else {
+        return Ok(());
+    };
+    let is_of_list = |operation: &&ConfigOperation| {
+        matches!(
+            operation.action,
+            ConfigAction::Append | ConfigAction::Subtract
+        )
+    };
+    for operation in operations.iter().filter(is_of_list) {
+        if is_broker(resource) && is_fixed(&operation.key) {
+            // Told as read only, with the values.
+            continue;
+        }
+        let key = known_key(resource, &operation.key);
+        if key.is_none_or(|key| key.kind != ConfigKind::List) {
+            let key = operation.key.clone();
+            return Err(ConfigRefused::NotAList { key });
+        }
+    }
+    Ok(())
+}
+
+fn check_name(resource: &ConfigResource) -> Result<(), AlterConfigsRefused> {
+    match resource {
+        ConfigResource::Topic(name) | ConfigResource::Group(name) if name.is_empty() => {
+            Err(AlterConfigsRefused::NoName)
+        }
+        ConfigResource::Topic(name) => match TopicName::new(name) {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(AlterConfigsRefused::InvalidTopicName {
+                cause: cause.to_string(),
+            }),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// The overrides that take the place of all others; their form has been checked.
 fn replaced(
     resource: &RecordResource,
     old: &ConfigOverrides,
     configs: &[(String, Option<String>)],
-) -> Result<ConfigOverrides, AlterConfigsRefused> {
-    let mut new = ConfigOverrides::new();
-    for (name, value) in configs {
-        let key = name.clone();
-        let Some(value) = value.clone() else {
-            return Err(AlterConfigsRefused::NullValue { key });
-        };
-        if new.insert(key, value).is_some() {
-            return Err(AlterConfigsRefused::DuplicateKey { key: name.clone() });
-        }
-    }
+) -> Result<ConfigOverrides, ConfigRefused> {
+    let given = configs.iter();
+    let new: ConfigOverrides = given
+        .filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
+        .collect();
     for (name, value) in &new {
         // What a broker has already is not asked for anew: it may be of another version.
         if old.get(name) != Some(value) {
@@ -191,22 +291,18 @@ fn check_one(resource: &RecordResource, name: &str, value: &str) -> Result<(), C
     Ok(())
 }
 
-/// The overrides after all operations.
+/// The overrides after all operations; their form has been checked.
 fn operated(
     resource: &RecordResource,
     old: &ConfigOverrides,
     operations: &[ConfigOperation],
-) -> Result<ConfigOverrides, AlterConfigsRefused> {
+) -> Result<ConfigOverrides, ConfigRefused> {
     let mut new = old.clone();
-    let mut seen = HashSet::new();
     for operation in operations {
         let name = &operation.key;
-        if !seen.insert(name) {
-            return Err(AlterConfigsRefused::DuplicateKey { key: name.clone() });
-        }
         if operation.action == ConfigAction::Delete {
             if name == QUORUM_OF_REPLICAS && *resource == RecordResource::DefaultBroker {
-                return Err(ConfigRefused::Kept { key: name.clone() }.into());
+                return Err(ConfigRefused::Kept { key: name.clone() });
             }
             // Also a key this version does not know, or that is read at the start only: as in Kafka it
             // is no error to take away what is not there.
@@ -214,9 +310,10 @@ fn operated(
             continue;
         }
         let key = find_key(resource, name)?;
-        let value = value_after(name, key, operation, new.get(name))?;
-        check_one(resource, name, &value)?;
-        new.insert(name.clone(), value);
+        if let Some(value) = value_after(key, operation, new.get(name)) {
+            check_one(resource, name, &value)?;
+            new.insert(name.clone(), value);
+        }
     }
     Ok(new)
 }
@@ -242,6 +339,14 @@ fn is_broker(resource: &RecordResource) -> bool {
         resource,
         RecordResource::Broker(_) | RecordResource::DefaultBroker
     )
+}
+
+fn known_key(resource: &RecordResource, name: &str) -> Option<&'static ConfigKey> {
+    match resource {
+        RecordResource::Group(_) => group_key(name),
+        RecordResource::Topic(_) => topic_key(name),
+        RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(name),
+    }
 }
 
 /// The key if it may be changed; `None` for one of a broker that nobody here knows: Kafka keeps
@@ -271,37 +376,37 @@ fn find_key(
     Ok(known)
 }
 
-/// The value after one operation that takes none away.
+/// The value after one operation; `None` leaves the key as it is.
 fn value_after(
-    name: &str,
     key: Option<&ConfigKey>,
     operation: &ConfigOperation,
     old: Option<&String>,
-) -> Result<String, AlterConfigsRefused> {
-    let name = name.to_owned();
-    let Some(value) = operation.value.as_deref() else {
-        return Err(AlterConfigsRefused::NullValue { key: name });
+) -> Option<String> {
+    let value = operation.value.as_deref()?;
+    let old = || {
+        let default = key.and_then(|key| key.default);
+        old.map(String::as_str).or(default).unwrap_or("")
     };
-    if operation.action == ConfigAction::Set {
-        return Ok(value.to_owned());
-    }
-    let Some(key) = key.filter(|key| key.kind == ConfigKind::List) else {
-        return Err(ConfigRefused::NotAList { key: name }.into());
-    };
-    let old = old.map(String::as_str).or(key.default).unwrap_or("");
-    let mut entries: Vec<&str> = list_entries(old).collect();
-    if operation.action == ConfigAction::Append {
-        // An empty text adds an empty entry, as in Kafka, which most lists then refuse.
-        for entry in value.split(',').map(str::trim) {
-            if !entries.contains(&entry) {
-                entries.push(entry);
+    match operation.action {
+        ConfigAction::Set => Some(value.to_owned()),
+        ConfigAction::Append => {
+            let mut entries: Vec<&str> = list_entries(old()).collect();
+            // An empty text adds an empty entry, as in Kafka, which most lists then refuse.
+            for entry in value.split(',').map(str::trim) {
+                if !entries.contains(&entry) {
+                    entries.push(entry);
+                }
             }
+            Some(entries.join(","))
         }
-    } else {
-        let taken: Vec<&str> = list_entries(value).collect();
-        entries.retain(|entry| !taken.contains(entry));
+        ConfigAction::Subtract => {
+            let taken: Vec<&str> = list_entries(value).collect();
+            let mut entries: Vec<&str> = list_entries(old()).collect();
+            entries.retain(|entry| !taken.contains(entry));
+            Some(entries.join(","))
+        }
+        ConfigAction::Delete | ConfigAction::Unknown => None,
     }
-    Ok(entries.join(","))
 }
 
 /// Keys that records set although they do nothing here, with the reason.
@@ -317,12 +422,7 @@ pub(crate) fn idle_keys(
         else {
             return None;
         };
-        let known = match resource {
-            RecordResource::Topic(_) => topic_key(key),
-            RecordResource::Group(_) => group_key(key),
-            RecordResource::Broker(_) | RecordResource::DefaultBroker => broker_key(key),
-        };
-        match known {
+        match known_key(resource, key) {
             Some(known) => Some((known.name, known.idle_at(value)?)),
             None if ListenerKey::parse(key).is_some_and(|own| own.has_effect()) => None,
             // Any name may be set on a broker: they are told as one.

@@ -15,7 +15,7 @@ pub(super) async fn answer(request: AlterConfigsRequest, context: RequestContext
     let asked = request.resources.into_iter().map(|resource| AskedChange {
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
-        change: Ok(ConfigChange::Replacement(pairs(resource.configs))),
+        change: ConfigChange::Replacement(pairs(resource.configs)),
     });
     let responses = make(asked.collect(), request.validate_only, &context).await;
     context.reply(&AlterConfigsResponse {

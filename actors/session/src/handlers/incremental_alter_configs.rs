@@ -3,12 +3,11 @@
 //! Source: rule A6; KIP-339.
 
 use kabuki_controller::messages::{ConfigAction, ConfigChange, ConfigOperation};
-use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::incremental_alter_configs::{
     AlterableConfig, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::config_changes::{AskedChange, Unchanged, make};
+use super::config_changes::{AskedChange, make};
 use crate::request::{Answer, RequestContext};
 
 pub(super) async fn answer(
@@ -16,11 +15,11 @@ pub(super) async fn answer(
     context: RequestContext,
 ) -> Answer {
     let asked = request.resources.into_iter().map(|resource| {
-        let operations: Result<_, _> = resource.configs.into_iter().map(operation).collect();
+        let operations = resource.configs.into_iter().map(operation);
         AskedChange {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
-            change: operations.map(ConfigChange::Operations),
+            change: ConfigChange::Operations(operations.collect()),
         }
     });
     let responses = make(asked.collect(), request.validate_only, &context).await;
@@ -30,18 +29,10 @@ pub(super) async fn answer(
     })
 }
 
-fn operation(asked: AlterableConfig) -> Result<ConfigOperation, Unchanged> {
-    let AlterableConfig {
-        name,
-        config_operation,
-        value,
-    } = asked;
-    // Kafka fails on a number that it does not know, and has no text for it.
-    let action =
-        ConfigAction::from_code(config_operation).ok_or((ErrorCode::UnknownServerError, None))?;
-    Ok(ConfigOperation {
-        key: name,
-        action,
-        value,
-    })
+fn operation(asked: AlterableConfig) -> ConfigOperation {
+    ConfigOperation {
+        key: asked.name,
+        action: ConfigAction::from_code(asked.config_operation),
+        value: asked.value,
+    }
 }
