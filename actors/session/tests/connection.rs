@@ -308,7 +308,7 @@ fn coordinators_of_what_is_not_supported_are_refused_for_good() {
             };
             match version < 4 {
                 true => request.key = "t".to_owned(),
-                false => request.coordinator_keys = vec!["t".to_owned()],
+                false => request.coordinator_keys = vec!["t:AAAAAAAAAAAAAAAAAAAAAQ:0".to_owned()],
             }
             let answer = client.call(version, &request).await;
             let (code, why) = match version < 4 {

@@ -22,6 +22,8 @@ pub mod resource {
     pub const CLIENT_METRICS: i8 = 16;
     /// A group (KIP-848).
     pub const GROUP: i8 = 32;
+    /// All of them.
+    pub const ALL: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 
     /// What a person calls resources of this type.
     pub fn name_of(resource_type: i8) -> String {

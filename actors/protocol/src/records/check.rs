@@ -10,8 +10,8 @@ use super::reencode::{Rewrite, reencode};
 use super::rules::PRODUCE_VERSION_ZSTD;
 use super::scan::visit_records;
 use super::{
-    AppendRules, BATCH_LENGTH_START, BatchError, BatchHeader, CheckedBatch, Compression,
-    HEADER_BYTES, MAGIC, NO_TIMESTAMP, RecordRefused, RefusedKind, TimestampType,
+    AppendRules, Attributes, BATCH_LENGTH_START, BatchError, BatchHeader, CheckedBatch,
+    Compression, HEADER_BYTES, MAGIC, NO_TIMESTAMP, RecordRefused, RefusedKind, TimestampType,
 };
 use crate::crc::crc32c_of_parts;
 use crate::ids::Offset;
@@ -35,9 +35,9 @@ pub fn check_batch(
     rules: &AppendRules,
     now_ms: i64,
 ) -> Result<CheckedBatch, RecordRefused> {
-    let (header, batch) = single_batch(records)?;
-    let compression = check_codec(&header, rules)?;
+    let (header, batch) = single_batch(records, rules.produce_version)?;
     check_place_and_sum(&header, &batch, rules)?;
+    let compression = header.attributes.compression()?;
     check_header(&header)?;
 
     let mut judge = Judge::new(&header, rules, now_ms);
@@ -107,10 +107,26 @@ pub fn check_measurable(records: &[u8]) -> Result<(), RecordRefused> {
     leading_batch(records).map(|_| ())
 }
 
+/// Refuses what is no single batch of magic 2: what Kafka tells before it asks whether anything at all
+/// may be appended.
+pub fn check_form(records: Option<&Bytes>, produce_version: i16) -> Result<(), RecordRefused> {
+    single_batch(records.cloned(), produce_version).map(|_| ())
+}
+
+/// Attributes of the batch of magic 2 at the start of `records`, which may be cut or too short for one.
+pub fn leading_attributes(records: &[u8]) -> Option<Attributes> {
+    let magic = records.get(MAGIC_END - 1)?.cast_signed();
+    let bytes = records.get(CRC_START..)?.first_chunk()?;
+    (magic == MAGIC).then(|| Attributes(i16::from_be_bytes(*bytes)))
+}
+
 /// Cuts the one batch out of what came: rules P2 and V1.
 ///
 /// A batch that is cut counts as none; bytes behind it are dropped unless they read as a batch.
-fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRefused> {
+fn single_batch(
+    records: Option<Bytes>,
+    produce_version: i16,
+) -> Result<(BatchHeader, Bytes), RecordRefused> {
     let not_one = |why: &str| RecordRefused::batch(RefusedKind::NotOneBatch, why);
     let records = records.ok_or_else(|| not_one("records are null"))?;
     let Some(batch_bytes) = leading_batch(&records)? else {
@@ -119,6 +135,11 @@ fn single_batch(records: Option<Bytes>) -> Result<(BatchHeader, Bytes), RecordRe
     let magic = records[MAGIC_END - 1].cast_signed();
     if magic != MAGIC {
         return Err(BatchError::Magic { magic }.into());
+    }
+    if produce_version < PRODUCE_VERSION_ZSTD
+        && let Some(attributes) = leading_attributes(&records)
+    {
+        check_old_codec(attributes.compression()?, produce_version)?;
     }
     // A few stray bytes and a cut second batch pass; what reads as a malformed batch does not, but only
     // of the first one Kafka tells that it cannot be measured.
@@ -167,20 +188,17 @@ fn leading_batch(bytes: &[u8]) -> Result<Option<usize>, RecordRefused> {
     Ok((batch_bytes <= bytes.len()).then_some(batch_bytes))
 }
 
-/// The codec must be known, and known to the Produce version.
-fn check_codec(header: &BatchHeader, rules: &AppendRules) -> Result<Compression, RecordRefused> {
-    let compression = header.attributes.compression()?;
-    if compression == Compression::Zstd && rules.produce_version < PRODUCE_VERSION_ZSTD {
-        let message = format!(
-            "zstd needs Produce version {PRODUCE_VERSION_ZSTD}, this is {}",
-            rules.produce_version
-        );
-        return Err(RecordRefused::batch(
-            RefusedKind::UnsupportedCompression,
-            message,
-        ));
+/// Before the version that has zstd, the codec is looked at first of all.
+fn check_old_codec(compression: Compression, produce_version: i16) -> Result<(), RecordRefused> {
+    if compression != Compression::Zstd {
+        return Ok(());
     }
-    Ok(compression)
+    let message =
+        format!("zstd needs Produce version {PRODUCE_VERSION_ZSTD}, this is {produce_version}");
+    Err(RecordRefused::batch(
+        RefusedKind::UnsupportedCompression,
+        message,
+    ))
 }
 
 /// Base offset, size and checksum: what Kafka looks at before the rest of the header.

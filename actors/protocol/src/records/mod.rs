@@ -24,7 +24,7 @@ mod snappy;
 mod varint;
 
 pub use builder::BatchBuilder;
-pub use check::{check_batch, check_measurable};
+pub use check::{check_batch, check_form, check_measurable, leading_attributes};
 pub use checked::CheckedBatch;
 pub use compression::{Compression, UnknownCompression};
 pub use decompress::DECOMPRESSED_BYTES_MAX;

@@ -4,7 +4,7 @@
 //! that are only compacted refuse it (44), internal ones too (17).
 //! Source: rules L6, V11; KIP-107.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -26,35 +26,34 @@ use crate::routes::Routes;
 
 pub(super) async fn answer(request: DeleteRecordsRequest, context: RequestContext) -> Answer {
     let wait = super::admin_wait(request.timeout_ms);
-    // Of a partition that stands more than once the last one counts, as in Kafka.
-    let mut offsets = HashMap::new();
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            offsets.insert((topic.name.clone(), asked.partition_index), asked.offset);
+    // A topic is answered once, and of a partition that stands more than once the last one counts, as in
+    // Kafka.
+    let mut asked: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+    for topic in request.topics {
+        let partitions = topic.partitions.iter();
+        let offsets: Vec<(i32, i64)> = partitions
+            .map(|asked| (asked.partition_index, asked.offset))
+            .collect();
+        if !offsets.is_empty() {
+            asked.entry(topic.name).or_default().extend(offsets);
         }
     }
     let mut routes = Routes::new(&context.services);
-    let mut trims = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let partitions: Vec<_> = topic
-            .partitions
-            .iter()
-            .filter_map(|asked| {
-                let key = (topic.name.clone(), asked.partition_index);
-                let offset = offsets.remove(&key)?;
+    let mut trims = Vec::with_capacity(asked.len());
+    for (name, offsets) in asked {
+        let partitions: Vec<_> = offsets
+            .into_iter()
+            .map(|(partition_index, offset)| {
                 let asked = DeleteRecordsPartition {
-                    partition_index: asked.partition_index,
+                    partition_index,
                     offset,
                 };
-                Some(trim(&topic.name, &asked, wait, &mut routes, &context))
+                trim(&name, &asked, wait, &mut routes, &context)
             })
             .collect();
-        if partitions.is_empty() {
-            continue;
-        }
         trims.push(async move {
             DeleteRecordsTopicResult {
-                name: topic.name,
+                name,
                 partitions: join_all(partitions).await,
             }
         });

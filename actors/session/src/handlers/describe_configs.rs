@@ -27,6 +27,10 @@ pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext)
     let image = context.services.image();
     // A resource that is named again and again is looked up once, and the same question answered
     // once; else a small request would have an answer of any size.
+    let has_unknown_type = request
+        .resources
+        .iter()
+        .any(|asked| !resource::ALL.contains(&asked.resource_type));
     let mut described = HashMap::new();
     let mut seen = HashSet::new();
     let resources = request.resources.iter();
@@ -39,7 +43,14 @@ pub(super) fn answer(request: &DescribeConfigsRequest, context: &RequestContext)
             let resource = (asked.resource_type, &asked.resource_name);
             let described = described
                 .entry(resource)
-                .or_insert_with(|| entries(asked, &image, context));
+                .or_insert_with(|| match has_unknown_type {
+                    // For all of the request, as by Kafka.
+                    true => Err((
+                        ErrorCode::InvalidRequest,
+                        "a resource is of a type that nobody knows".to_owned(),
+                    )),
+                    false => entries(asked, &image, context),
+                });
             let (error_code, error_message, entries) = match described {
                 // Kafka's "no error" has an empty text here, not none.
                 Ok(entries) => (0, Some(String::new()), entries.as_slice()),

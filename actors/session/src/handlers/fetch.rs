@@ -26,7 +26,7 @@ use kabuki_partition::{
     Isolation, NotServed, ReadRecords, ReadRefused, UnwatchPartition, WatchPartition, WatcherId,
 };
 use kabuki_protocol::error::ErrorCode;
-use kabuki_protocol::ids::{Offset, TopicId};
+use kabuki_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use kabuki_protocol::messages::fetch::FetchRequest;
 use kabuki_runtime::{Context, Handler, NoReply, Recipient, Timer, Undelivered};
 use tokio::time::Instant;
@@ -274,7 +274,7 @@ impl Session {
         } in orders
         {
             let (key, ask) = &fetch.session.partitions[index];
-            let target = match self.target(key, fetch.is_follower) {
+            let target = match self.target(key, ask.current_leader_epoch, fetch.is_follower) {
                 Ok(target) => target,
                 Err(failed) => {
                     fetch.targets[index] = None;
@@ -322,7 +322,12 @@ impl Session {
         topic.is_some_and(|topic| topic.partition(key.partition).is_some())
     }
 
-    fn target(&mut self, key: &FetchKey, is_follower: bool) -> Result<Target, PartitionFetched> {
+    fn target(
+        &mut self,
+        key: &FetchKey,
+        current_leader_epoch: LeaderEpoch,
+        is_follower: bool,
+    ) -> Result<Target, PartitionFetched> {
         let services = self.services.clone();
         let (route, unknown) = match &key.topic {
             FetchTopic::Name(name) => (
@@ -334,6 +339,9 @@ impl Session {
         let route = route.ok_or(PartitionFetched::failed(unknown))?;
         let (topic, partition) = (route.topic.id, key.partition);
         if is_follower && let Some(image) = route.topic.partition(partition) {
+            if current_leader_epoch > image.leader_epoch {
+                return Err(PartitionFetched::failed(ErrorCode::UnknownLeaderEpoch));
+            }
             // No replica of ours fetches over this protocol: whoever asks holds none (E17).
             let leader = Some((image.leader, image.leader_epoch));
             return Err(PartitionFetched::Failed {

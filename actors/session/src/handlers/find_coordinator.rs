@@ -3,6 +3,7 @@
 //! The leader of the group's partition of `__consumer_offsets` does; the topic is created by the first who
 //! asks. There are no transactions and no share groups yet. Their keys are answered with 35, which ends a client
 //! with a reason: upon 15 it would ask for as long as it may wait, a minute mostly, and say that time ran out.
+//! What is no key of a share partition is 42, as by Kafka.
 //!
 //! | version | what it added here |
 //! |---|---|
@@ -30,6 +31,9 @@ const VERSION_WITH_KEYS: i16 = 4;
 /// First version that knows share groups.
 const VERSION_WITH_SHARE: i16 = 6;
 
+/// Digits of an id in Base64.
+const ID_DIGITS: usize = 22;
+
 pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestContext) -> Answer {
     let refused = match request.key_type {
         KEY_TYPE_GROUP => None,
@@ -53,7 +57,12 @@ pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestCont
         drop(created);
     }
     let image = context.services.image();
+    let is_share = request.key_type == KEY_TYPE_SHARE && context.version >= VERSION_WITH_KEYS;
     let found = |key: String| match refused {
+        // Kafka has no text for this one.
+        Some(_) if is_share && !is_share_partition(&key) => {
+            not_found(key, ErrorCode::InvalidRequest, "")
+        }
         Some((code, why)) => not_found(key, code, why),
         None => find(key, &image, &context),
     };
@@ -79,6 +88,18 @@ pub(super) async fn answer(request: FindCoordinatorRequest, context: RequestCont
         },
     };
     context.reply(&response)
+}
+
+/// True for `group:id of the topic:partition`, where the id is 16 bytes in Base64 without padding.
+fn is_share_partition(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let (Some(partition), Some(topic), Some(group)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_id = topic.len() == ID_DIGITS && topic.bytes().all(is_digit);
+    !group.is_empty() && is_id && partition.parse::<i32>().is_ok()
 }
 
 fn find(key: String, image: &MetadataImage, context: &RequestContext) -> Coordinator {
@@ -111,5 +132,23 @@ fn not_found(key: String, code: ErrorCode, why: &str) -> Coordinator {
         port: NO_NODE,
         error_code: code.code(),
         error_message: Some(why.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_share_partition;
+
+    #[test]
+    fn a_share_partition_has_a_group_an_id_and_a_number() {
+        let id = "AAAAAAAAAAAAAAAAAAAAAQ";
+        for good in ["g:ID:0", "a:b:ID:7", "g:ID:-1"] {
+            assert!(is_share_partition(&good.replace("ID", id)), "{good}");
+        }
+        for bad in [
+            "", "::", "a:b:0", ":ID:0", "g:ID:", "g:ID:x", "g:ID:0:1", "g:IDA:0",
+        ] {
+            assert!(!is_share_partition(&bad.replace("ID", id)), "{bad}");
+        }
     }
 }

@@ -133,10 +133,11 @@ fn look_up(
 ) -> impl Future<Output = ListOffsetsPartitionResponse> + use<> {
     let partition_index = asked.partition_index;
     let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
-    let found = target(asked.timestamp, context.version).and_then(|target| {
-        if is_twice {
-            return Err(ErrorCode::InvalidRequest);
-        }
+    let target = match is_twice {
+        true => Err(ErrorCode::InvalidRequest),
+        false => target(asked.timestamp, context.version),
+    };
+    let found = target.and_then(|target| {
         let route = routes
             .by_name(topic, &context.services)
             .ok_or(ErrorCode::UnknownTopicOrPartition)?;

@@ -54,12 +54,17 @@ const CREATE_WAIT: Duration = Duration::from_secs(2);
 /// The log of the cluster itself, which is no topic that could be created: unknown, as in Kafka.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// First version in which topics may be asked for by their ids.
+const VERSION_WITH_IDS: i16 = 12;
+
 /// Answers from the image, or creates what is missing first.
 pub(super) fn start(mut request: MetadataRequest, context: RequestContext) -> Started {
+    if context.version >= VERSION_WITH_IDS {
+        keep_ids_alone(&mut request);
+    }
     if let Some(code) = refused_as_a_whole(&request, context.version) {
         return Started::Answered(refusal(&request, code, &context));
     }
-    keep_ids_alone(&mut request);
     let image = context.services.image();
     let missing = missing_topics(&request, &image, &context);
     if missing.is_empty() {
@@ -71,7 +76,7 @@ pub(super) fn start(mut request: MetadataRequest, context: RequestContext) -> St
 /// Topics named in a way the version does not have (M2); what Kafka makes of no name at all is -1.
 fn refused_as_a_whole(request: &MetadataRequest, version: i16) -> Option<ErrorCode> {
     let mut topics = request.topics.iter().flatten();
-    if version < 12 {
+    if version < VERSION_WITH_IDS {
         let is_strange =
             |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
         return topics.any(is_strange).then_some(ErrorCode::InvalidRequest);
@@ -243,7 +248,10 @@ fn each_once(asked: &[MetadataRequestTopic]) -> impl Iterator<Item = &MetadataRe
     let mut seen = HashSet::new();
     asked
         .iter()
-        .filter(move |asked| seen.insert((&asked.name, asked.topic_id)))
+        .filter(move |asked| match asked.topic_id.is_zero() {
+            true => seen.insert((asked.name.as_ref(), asked.topic_id)),
+            false => seen.insert((None, asked.topic_id)),
+        })
 }
 
 /// The broker to send changes to: this one forwards them itself (M7). -1 before it is registered.

@@ -27,7 +27,9 @@ use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicId};
 use kabuki_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
-use kabuki_protocol::records::{BatchHeader, CheckedBatch, RecordRefused, check_measurable};
+use kabuki_protocol::records::{
+    Attributes, CheckedBatch, RecordRefused, check_form, check_measurable, leading_attributes,
+};
 use kabuki_runtime::{Context, Handler, NoReply, Standstill, Timer, Undelivered};
 use tokio::time::Instant;
 
@@ -220,12 +222,20 @@ impl Session {
                 waiting.close(place, failed(index, unknown));
                 continue;
             };
-            if let Err(code) = check_topic(waiting, route) {
-                waiting.close(place, failed(index, code));
+            let port = route.port(index, &services).cloned();
+            if let Some(code) = forbidden(waiting, route)
+                && !matches!(port, Err(Unrouted::UnknownPartition))
+            {
+                let refused = check_form(records.as_ref(), waiting.context.version);
+                let outcome = match refused {
+                    Ok(()) => failed(index, code),
+                    Err(refused) => record_refused(index, &refused),
+                };
+                waiting.close(place, outcome);
                 continue;
             }
-            let port = match route.port(index, &services) {
-                Ok(port) => port.clone(),
+            let port = match port {
+                Ok(port) => port,
                 Err(unrouted) => {
                     waiting.close(place, unrouted_outcome(index, unrouted, services.node()));
                     let leader = unrouted.leader_elsewhere(services.node());
@@ -387,15 +397,13 @@ impl Session {
     }
 }
 
-/// What forbids an append to a topic that is known (P3, P7).
-fn check_topic(waiting: &Waiting, route: &TopicRoute) -> Result<(), ErrorCode> {
+/// What forbids any append to a topic (P3, P7): told where partition and form of the batch are right.
+fn forbidden(waiting: &Waiting, route: &TopicRoute) -> Option<ErrorCode> {
     if !(-1..=1).contains(&waiting.acks) {
-        return Err(ErrorCode::InvalidRequiredAcks);
+        return Some(ErrorCode::InvalidRequiredAcks);
     }
-    if route.topic.is_internal() && *waiting.context.client_id != *ADMIN_CLIENT_ID {
-        return Err(ErrorCode::InvalidTopicException);
-    }
-    Ok(())
+    let is_kept = route.topic.is_internal() && *waiting.context.client_id != *ADMIN_CLIENT_ID;
+    is_kept.then_some(ErrorCode::InvalidTopicException)
 }
 
 fn records_of(topic: &TopicProduceData) -> impl Iterator<Item = &Bytes> {
@@ -408,9 +416,9 @@ fn unmeasurable(topic: &TopicProduceData) -> Option<RecordRefused> {
 }
 
 fn is_transactional(topic: &TopicProduceData) -> bool {
-    records_of(topic).any(|records| {
-        BatchHeader::parse(records).is_ok_and(|header| header.attributes.is_transactional())
-    })
+    records_of(topic)
+        .filter_map(|records| leading_attributes(records))
+        .any(Attributes::is_transactional)
 }
 
 fn unrouted_outcome(index: i32, unrouted: Unrouted, node: NodeId) -> PartitionProduceResponse {
