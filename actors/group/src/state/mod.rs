@@ -20,7 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use classic::{ClassicGroup, ClassicState};
+use classic::{ClassicGroup, ClassicState, check_session_timeout};
 pub use consumer::AssignmentJob;
 pub(crate) use consumer::ComputedTargets;
 use consumer::ConsumerSoft;
@@ -195,7 +195,13 @@ impl Group {
         request: &JoinGroup,
         cx: &Context<'_>,
     ) -> Result<Option<JoinedGroup>, GroupRefused> {
+        let exists = self.exists();
         if let Kind::Classic(classic) = &mut self.kind {
+            if !exists && !request.member_id.is_empty() {
+                // Before the protocols are looked at: a group that is not there has no members.
+                check_session_timeout(request, cx)?;
+                return Err(GroupRefused::unknown_member(&request.member_id));
+            }
             let joined = classic.join(token, request, cx, &mut self.ledger);
             // Kafka makes the group of a first join before it looks at the protocols.
             let is_too_early = matches!(joined, Err(GroupRefused::InvalidSessionTimeout { .. }));

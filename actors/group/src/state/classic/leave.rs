@@ -84,7 +84,7 @@ impl ClassicGroup {
     pub(super) fn release(&mut self, member: ClassicMember, ledger: &mut Ledger) {
         let refused = GroupRefused::unknown_member(&member.id);
         if let Some(token) = member.join {
-            ledger.answer(token, Answer::Join(Err(refused.clone())));
+            ledger.answer(token, Answer::Join(Err(refused.clone().of_nobody())));
         }
         if let Some(token) = member.sync {
             ledger.answer(token, Answer::Sync(Err(refused)));

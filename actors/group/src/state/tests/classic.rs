@@ -119,6 +119,9 @@ fn ids_that_the_group_does_not_know_are_refused() {
         &mut scene,
         "join x -> x: 25
          ended -> Some(Void)
+         join x with= type= -> x: 25
+         join x with= session=5999 -> x: 26
+         state -> Dead
          sync x -> x: 25
          beat x -> x: 25
          leave x -> x: 25
@@ -132,6 +135,20 @@ fn ids_that_the_group_does_not_know_are_refused() {
     run(
         &mut scene,
         "join x -> x: 25\nsync x -> x: 25\nbeat x -> x: 25\nleave x a -> x: 25 left",
+    );
+}
+
+#[test]
+fn a_member_that_is_removed_while_it_waits_is_told_without_its_id() {
+    let mut scene = Scene::new();
+    run(
+        &mut scene,
+        "join a ->
+         wait 3000 -> a: joined 1 led by a with a
+         sync a a=t/0 -> a: synced t/0
+         join b v4 -> b: has an id
+         join b v4 ->
+         leave b -> b: 25 of nobody; b: left",
     );
 }
 
@@ -300,7 +317,7 @@ fn a_new_member_waits_five_minutes_at_most() {
          wait 9000 ->
          beat a -> a: 27
          beat b -> b: 27
-         wait 2000 -> c: 25",
+         wait 2000 -> c: 25 of nobody",
     );
 }
 

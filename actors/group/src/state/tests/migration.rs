@@ -186,13 +186,13 @@ fn classic_members_come_and_go_in_a_consumer_group() {
         &mut scene,
         "hb a join topics=t -> a: epoch 2 [t/0 t/1 t/2 t/3]
          join b v4 -> b: has an id
-         join b type=connect -> b: 23
+         join b type=connect -> b: 23 of nobody
          join b -> b: joined 3
          sync b gen=2 -> b: 22
          sync b type=other -> b: 23
          sync b -> b: synced
          beat b -> b: ok
-         join c with=other -> c: 23
+         join c with=other -> c: 23 of nobody
          hb a owned=t/0,t/1,t/2,t/3 -> a: epoch 2 [t/0 t/1]
          hb a owned=t/0,t/1 -> a: epoch 3
          beat b -> b: 27

@@ -86,7 +86,7 @@ impl Scene {
             Answer::Leave(Ok(left)) => {
                 let one = |left: &LeftMember| match &left.result {
                     Ok(()) => "left".to_owned(),
-                    Err(refused) => code(refused).to_owned(),
+                    Err(refused) => code(refused),
                 };
                 left.iter().map(one).collect::<Vec<_>>().join(" ")
             }
@@ -124,7 +124,7 @@ impl Scene {
             | Answer::DeleteOffsets(Err(refused))
             | Answer::DeleteGroup(Err(refused))
             | Answer::DescribeClassic(Err(refused))
-            | Answer::DescribeConsumer(Err(refused)) => code(refused).to_owned(),
+            | Answer::DescribeConsumer(Err(refused)) => code(refused),
         }
     }
 
@@ -167,8 +167,8 @@ impl Scene {
 }
 
 /// The Kafka code of a refusal, as its documentation names it.
-fn code(refused: &GroupRefused) -> &'static str {
-    match refused {
+fn code(refused: &GroupRefused) -> String {
+    let code = match refused {
         GroupRefused::UnknownMember { .. } => "25",
         GroupRefused::IllegalGeneration { .. } => "22",
         GroupRefused::FencedInstance { .. } => "82",
@@ -178,7 +178,7 @@ fn code(refused: &GroupRefused) -> &'static str {
         GroupRefused::MemberIdRequired { .. } => "79",
         GroupRefused::GroupFull { .. } => "81",
         GroupRefused::UnknownGroup | GroupRefused::NotConvertible { .. } => "69",
-        GroupRefused::OfNobody { cause } => code(cause),
+        GroupRefused::OfNobody { cause } => return code(cause) + " of nobody",
         GroupRefused::NotEmpty => "68",
         GroupRefused::FencedMemberEpoch { .. } => "110",
         GroupRefused::StaleMemberEpoch {
@@ -194,5 +194,6 @@ fn code(refused: &GroupRefused) -> &'static str {
         GroupRefused::UnsupportedVersion => "35",
         GroupRefused::NotCommitted { .. } => "not committed",
         GroupRefused::Unloaded => "unloaded",
-    }
+    };
+    code.to_owned()
 }
