@@ -150,14 +150,14 @@ fn record(arguments: &[String]) -> Result<bool, Stopped> {
     Ok(is_stable && is_sound)
 }
 
-/// Asks everything once more under other names.
+/// Asks everything once more under other names, which stand before letters as those of the first time do.
 fn is_same_again(
     first: &[(String, Golden)],
     address: SocketAddr,
     only: Option<&str>,
 ) -> Result<bool, Stopped> {
     let mut different_count = 0;
-    for ((name, first), (_, second)) in first.iter().zip(&ask(address, only, "again.")?) {
+    for ((name, first), (_, second)) in first.iter().zip(&ask(address, only, "0.")?) {
         let differences = differences_of(name, first, second);
         different_count += differences.len();
         for line in lines_of(&differences, ["once", "again"]) {

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::wire::{Writer, to_hex};
+
 /// Milliseconds after `now` that still count as a time the client has set.
 const CLIENT_TIMES_MS: i64 = 240_000;
 
@@ -78,7 +80,7 @@ impl Variables {
         Value::String(filled)
     }
 
-    /// Puts names in place of the texts that the sequence knows.
+    /// Puts names in place of the texts that the sequence knows, also within bytes.
     pub(crate) fn name_text(&self, text: &str) -> String {
         let mut known: Vec<(&str, &str)> = self
             .values
@@ -87,9 +89,14 @@ impl Variables {
             .filter(|(_, value)| value.len() > 3)
             .collect();
         known.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        let is_bytes = text.starts_with("hex:");
         let mut named = text.to_owned();
         for (name, value) in known {
-            named = named.replace(value, &format!("${name}"));
+            let value = match is_bytes {
+                true => hex_of_text(value),
+                false => value.to_owned(),
+            };
+            named = named.replace(&value, &format!("${name}"));
         }
         named
     }
@@ -120,6 +127,14 @@ impl Variables {
     }
 }
 
+/// A text with its length of two bytes in front, as consumers embed it.
+fn hex_of_text(text: &str) -> String {
+    let mut writer = Writer::default();
+    writer.put(&(text.len() as u16).to_be_bytes());
+    writer.put(text.as_bytes());
+    to_hex(&writer.bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +149,8 @@ mod tests {
             json!(["orders-v3", "orders-v3.b", 4000, 4001, 1007, "$x"])
         );
         assert_eq!(variables.name_text("about orders-v3.b"), "about $t.b");
+        let embedded = format!("hex:0001{}ffff", hex_of_text("orders-v3"));
+        assert_eq!(variables.name_text(&embedded), "hex:0001$tffff");
         assert_eq!(variables.name_number(4000).as_deref(), Some("$pid"));
         assert_eq!(variables.name_time(1007), "$now+7");
         assert_eq!(variables.name_time(5), "time");

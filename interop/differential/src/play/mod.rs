@@ -1,5 +1,7 @@
 //! Puts sequences to a broker and tells what it answered.
 
+mod setup;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use crate::connection::{Arrived, Connection, Head};
 use crate::message;
 use crate::normal::Rules;
 use crate::schema::{Api, Schemas, Versions};
-use crate::sequence::{NewTopic, Sequence, SequenceFile, Step};
+use crate::sequence::{Sequence, SequenceFile, Step};
 use crate::variables::Variables;
 use crate::wire::from_hex;
 
@@ -195,15 +197,7 @@ impl<'a> Player<'a> {
             self.step(step, &name)
                 .map_err(|error| Stopped::because(format!("step {name}: {error}")))?;
         }
-        Ok(())
-    }
-
-    pub(crate) fn create_topics(&mut self) -> Result<(), Stopped> {
-        let sequence = self.sequence;
-        sequence
-            .create
-            .iter()
-            .try_for_each(|topic| self.create(topic))
+        self.delete_topics()
     }
 
     pub(crate) fn step(&mut self, step: &Step, name: &str) -> Result<(), Stopped> {
@@ -442,59 +436,6 @@ impl<'a> Player<'a> {
             outcome,
             frames,
         });
-    }
-
-    /// Creates a topic and waits until all its partitions are led and answer.
-    fn create(&mut self, topic: &NewTopic) -> Result<(), Stopped> {
-        let configs: Vec<Value> = topic
-            .configs
-            .iter()
-            .map(|(name, value)| json!({"name": name, "value": value}))
-            .collect();
-        let created = self.ask("CreateTopics", &json!({"timeoutMs": 30_000, "topics": [{
-            "name": topic.topic, "numPartitions": topic.partitions, "replicationFactor": 1, "configs": configs,
-        }]}))?;
-        if created.pointer("/topics/0/errorCode") != Some(&json!(0)) {
-            return Err(Stopped::because(format!(
-                "{} is not created: {created}",
-                topic.topic
-            )));
-        }
-        let id = created.pointer("/topics/0/topicId").cloned();
-        self.variables.set(&topic.id, id.unwrap_or_default());
-        let partitions: Vec<Value> = (0..topic.partitions)
-            .map(|partition| json!({"partitionIndex": partition, "timestamp": -2}))
-            .collect();
-        let offsets = json!({"topics": [{"name": topic.topic, "partitions": partitions}]});
-        let started = Instant::now();
-        loop {
-            let answer = self.ask("ListOffsets", &offsets)?;
-            let listed = answer.pointer("/topics/0/partitions");
-            let is_ready = listed.and_then(Value::as_array).is_some_and(|listed| {
-                listed
-                    .iter()
-                    .all(|partition| partition["errorCode"] == json!(0))
-            });
-            if is_ready {
-                return Ok(());
-            }
-            if started.elapsed() > CONDITION_WAIT {
-                return Err(Stopped::because(format!(
-                    "{} does not serve: {answer}",
-                    topic.topic
-                )));
-            }
-        }
-    }
-
-    /// A request of the set-up: newest version, not told of.
-    fn ask(&mut self, api: &str, body: &Value) -> Result<Value, Stopped> {
-        let api = self.schemas.api(api)?;
-        let version = api.advertised.last;
-        let body = message::encode(&api.request, version, &self.variables.fill(body))?;
-        let mut waiting = self.send(&Step::default(), api, version, &body);
-        let arrived = self.connection(&waiting.connection).receive(None);
-        Ok(outcome_of(arrived, &mut waiting))
     }
 }
 
