@@ -163,6 +163,11 @@ impl Account {
         lock(&self.detail).clone()
     }
 
+    /// What it said last is no longer so, though it has not run since.
+    pub(crate) fn outdate_description(&self) {
+        self.described_at_wake_up.store(0, Ordering::Relaxed);
+    }
+
     /// True when what it said last may be out of date.
     pub(crate) fn has_run_since_described(&self) -> bool {
         self.wake_ups() > self.described_at_wake_up.load(Ordering::Relaxed)

@@ -144,6 +144,15 @@ impl Group {
         if let Some(child) = table.children.remove(&child_id) {
             table.by_name.remove(&child.name);
         }
+        drop(table);
+        self.children_changed();
+    }
+
+    /// The supervisor says how many children there are, and does not run when one comes or goes.
+    pub(crate) fn children_changed(&self) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.0.account.outdate_description();
+        }
     }
 
     /// Gives every child the same order, the last started first.
@@ -257,9 +266,13 @@ impl Actor for GroupSupervisor {
             .values()
             .filter(|child| child.is_parked)
             .count();
+        let children = match table.children.len() {
+            1 => "1 child".to_owned(),
+            count => format!("{count} children"),
+        };
         match parked {
-            0 => format!("{} children", table.children.len()),
-            _ => format!("{} children, {parked} parked", table.children.len()),
+            0 => children,
+            _ => format!("{children}, {parked} parked"),
         }
     }
 }
@@ -357,9 +370,11 @@ impl Group {
             Some(child) if child.is_parked => {
                 child.ledger.reset();
                 child.restart(Instant::now(), StartReason::Revived);
-                true
             }
-            _ => false,
+            _ => return false,
         }
+        drop(table);
+        self.children_changed();
+        true
     }
 }

@@ -198,6 +198,7 @@ impl Supervisor {
         };
         table.children.insert(child_id, child);
         drop(table);
+        group.children_changed();
 
         stage.registry().insert(mailbox as _);
         spawn_cell(&arbiter, cell);

@@ -57,7 +57,7 @@ fn a_description_tells_state_and_account() {
         let replicas = ActorPath::new("/replicas");
         let found = stage.registry().describe_fresh(&replicas, SOON).await;
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0].detail, "1 children");
+        assert_eq!(found[0].detail, "1 child");
         let probe = &found[1];
         assert_eq!(probe.path, *addr.path());
         assert_eq!(probe.state, ActorState::Running);
@@ -75,6 +75,24 @@ fn a_description_tells_state_and_account() {
         let again = stage.registry().describe_fresh(addr.path(), SOON).await;
         assert_eq!(again[0].detail, "2 seen", "a second has not passed");
         assert_eq!(stage.registry().describe(&ActorPath::root()).len(), 3);
+    });
+}
+
+#[test]
+fn a_group_tells_of_children_that_came_and_went_while_it_did_nothing() {
+    testing::run(|stage| async move {
+        let group = stage.root().group("replicas", GroupOptions::default());
+        let children = async || {
+            let found = stage.registry().describe_fresh(group.path(), SOON).await;
+            found[0].detail.clone()
+        };
+        let (addr, _) = start_probe(&group, "orders-3");
+        addr.ask(Number(1), SOON).await.unwrap();
+        assert_eq!(children().await, "1 child");
+        start_probe(&group, "orders-4");
+        assert_eq!(children().await, "2 children");
+        group.stop_child("orders-4", SOON).await;
+        assert_eq!(children().await, "1 child");
     });
 }
 
