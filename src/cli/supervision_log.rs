@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::table::print;
 use super::{CliError, ClusterArgs};
+use crate::logging::{clock, quoted};
 
 /// Events of one answer.
 const EVENTS_MAX: u32 = 1_000;
@@ -66,7 +67,7 @@ async fn read(args: &LogArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
     }
 }
 
-/// The event as the node's own log writes it on a terminal.
+/// The event with the keys of the node's own log, in their order.
 fn line_of(event: &SupervisionRow) -> String {
     let mut line = format!("{} {}", clock(event.at_ms), event.kind);
     let mut put = |key: &str, value: &dyn std::fmt::Display, is_there: bool| {
@@ -77,8 +78,8 @@ fn line_of(event: &SupervisionRow) -> String {
     put("actor", &event.actor, true);
     put("incarnation", &event.incarnation, event.incarnation > 0);
     put("cause", &quoted(&event.cause), !event.cause.is_empty());
-    put("detail", &quoted(&event.detail), !event.detail.is_empty());
     put("at", &event.place, !event.place.is_empty());
+    put("detail", &quoted(&event.detail), !event.detail.is_empty());
     put("message", &event.message, !event.message.is_empty());
     put("backoff_ms", &event.backoff_ms, event.backoff_ms > 0);
     let restarts = format!("{}/{}", event.restarts_in_window, event.restarts_max);
@@ -110,29 +111,6 @@ fn json_of(event: &SupervisionRow) -> String {
     .to_string()
 }
 
-/// A text of several words in quotes, and nothing in it that moves a cursor.
-fn quoted(text: &str) -> String {
-    let is_plain = text
-        .chars()
-        .all(|it| !it.is_whitespace() && !it.is_control() && it != '"');
-    if is_plain {
-        text.to_owned()
-    } else {
-        format!("{text:?}")
-    }
-}
-
-/// Time of day in UTC, `HH:MM:SS.mmm`: the log in memory is short, its day is known.
-fn clock(at_ms: u64) -> String {
-    let second = at_ms / 1_000 % 86_400;
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!(
-        "{hour:02}:{minute:02}:{:02}.{:03}",
-        second % 60,
-        at_ms % 1_000
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +133,7 @@ mod tests {
         assert_eq!(
             line_of(&event),
             "01:01:01.007 restarted actor=/replicas/orders-3 incarnation=2 cause=panic \
-             detail=\"index 7 is out\\nof bounds\" at=state.rs:48 backoff_ms=100 \
+             at=state.rs:48 detail=\"index 7 is out\\nof bounds\" backoff_ms=100 \
              restarts_in_window=1/5"
         );
     }

@@ -1,9 +1,13 @@
 //! The process log: slog to the terminal, or JSON lines for machines.
 //! The supervision log goes through the same drain, so that one stream tells the whole story.
 
+mod terminal;
+
 use std::io;
 
 use slog::{Drain, Level, Logger, o};
+
+pub(crate) use terminal::{clock, quoted};
 
 /// Records that wait for a slow terminal before the log drops some and says how many.
 /// A node in trouble writes a few hundred a second; two seconds of that survive.
@@ -25,13 +29,9 @@ pub(crate) enum LogFormat {
 pub(crate) fn open(format: LogFormat, level: Level) -> (Logger, slog_async::AsyncGuard) {
     let (drain, guard) = match format {
         LogFormat::Terminal => {
-            let decorator = slog_term::TermDecorator::new().stderr().build();
-            let drain = slog_term::FullFormat::new(decorator)
-                .use_original_order()
-                .use_utc_timestamp()
-                .build()
-                .fuse();
-            wrap(drain, level)
+            let is_coloured = io::IsTerminal::is_terminal(&io::stderr());
+            let drain = terminal::Lines::new(io::stderr(), is_coloured);
+            wrap(drain.fuse(), level)
         }
         LogFormat::Json => {
             let lines = io::LineWriter::with_capacity(LINE_BYTES, io::stderr());
