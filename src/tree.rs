@@ -134,6 +134,8 @@ const fn place(
 
 /// The places as text, for the long help of `kabuki actors`.
 pub(crate) fn legend() -> String {
+    let width = PLACES.iter().map(|place| place.path.len()).max();
+    let width = width.unwrap_or(0);
     let mut text = String::from("Places on stage:\n");
     for Place {
         path,
@@ -143,7 +145,7 @@ pub(crate) fn legend() -> String {
     } in PLACES
     {
         text.push_str(&format!(
-            "  {path:18} {actor}, one per {one_per}; rebuilt from {rebuilt_from}\n"
+            "  {path:width$}  {actor}, one per {one_per}; rebuilt from {rebuilt_from}\n"
         ));
     }
     text

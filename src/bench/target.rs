@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kabuki_client::{Admin, Client, ClientError, ClientOptions, NewTopic, OffsetSpec, Topic};
+use kabuki_client::{Admin, Client, ClientError, NewTopic, OffsetSpec, Topic};
 use kabuki_protocol::error::ErrorCode;
 use tokio::time::Instant;
 
 use super::BenchError;
+use crate::cli::cluster_at;
 
 /// How long a new topic may take until all its partitions are served.
 const LEADERS_WAIT: Duration = Duration::from_secs(120);
@@ -110,11 +111,7 @@ impl Target {
 }
 
 async fn admin(args: &TargetArgs) -> Result<Admin, BenchError> {
-    let mut options = ClientOptions::at(&args.bootstrap);
-    if options.bootstrap.is_empty() {
-        let message = "--bootstrap names no address".to_owned();
-        return Err(BenchError::Usage(message));
-    }
+    let mut options = cluster_at(&args.bootstrap).map_err(BenchError::Usage)?;
     options.connection.client_id = "kabuki-bench".to_owned();
     Ok(Admin::new(Client::connect(options).await?))
 }

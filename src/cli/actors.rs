@@ -7,7 +7,7 @@ use kabuki_client::{Admin, ClientError};
 use kabuki_protocol::private::ActorRow;
 
 use super::supervision_log::{self, LogArgs};
-use super::table::{Align, Columns, duration_ms, print, shortened, terminal_columns};
+use super::table::{Align, Columns, NONE, duration_ms, print, terminal_columns};
 use super::{CliError, ClusterArgs};
 
 /// How often `--watch` asks again.
@@ -113,75 +113,48 @@ async fn watch(admin: &Admin, path: &str) -> Result<(), CliError> {
     }
 }
 
-/// Columns of the table, of which a terminal is shown those that say something.
-const COLUMNS: [(&str, Align); 9] = [
-    ("ACTOR", Align::Left),
-    ("STATE", Align::Left),
-    ("RESTARTS", Align::Right),
-    (LAST_CAUSE, Align::Left),
-    ("MAILBOX", Align::Right),
-    ("OLDEST", Align::Right),
-    ("MESSAGES", Align::Right),
-    ("BUSY", Align::Right),
-    (DETAIL, Align::Left),
-];
-const LAST_CAUSE: &str = "LAST CAUSE";
-const DETAIL: &str = "DETAIL";
-
-/// What is shown for "none" where a reader is to see at a glance who has any.
-const NONE: &str = "-";
-
-/// The least that is left of a text which is cut.
-const TEXT_MIN: usize = 12;
-
-/// The table: all of it in a pipe; on a terminal of that many columns without those in which nobody
-/// has anything, and with texts cut so that no line is broken.
+/// The table: in a pipe with all numbers, on a terminal of that many columns with "none" for zero, so
+/// that columns in which nobody has anything can be left out.
 fn table_of(actors: &[ActorRow], terminal: Option<usize>) -> String {
-    let Some(columns_max) = terminal else {
-        let rows: Vec<_> = actors.iter().map(full_row).collect();
-        return drawn(&COLUMNS.map(|column| (column, usize::MAX)), &rows);
+    let mut columns = Columns::new(&[
+        ("ACTOR", Align::Left),
+        ("STATE", Align::Left),
+        ("RESTARTS", Align::Right),
+        ("LAST CAUSE", Align::Left),
+        ("MAILBOX", Align::Right),
+        ("OLDEST", Align::Right),
+        ("MESSAGES", Align::Right),
+        ("BUSY", Align::Right),
+        ("DETAIL", Align::Left),
+    ]);
+    let row = if terminal.is_some() {
+        terse_row
+    } else {
+        full_row
     };
-    let rows: Vec<_> = actors.iter().map(terse_row).collect();
-    let says_something = |at: usize| {
-        let is_named = COLUMNS[at].0 == "ACTOR" || COLUMNS[at].0 == "STATE";
-        is_named || rows.iter().any(|row| row[at] != NONE)
-    };
-    let kept: Vec<usize> = (0..COLUMNS.len())
-        .filter(|at| says_something(*at))
-        .collect();
-    let mut columns: Vec<_> = kept.iter().map(|at| (COLUMNS[*at], usize::MAX)).collect();
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| kept.iter().map(|at| row[*at].clone()).collect())
-        .collect();
-    for cut in [DETAIL, LAST_CAUSE] {
-        let Some(at) = columns.iter().position(|((name, _), _)| *name == cut) else {
-            continue;
-        };
-        let lines = drawn(&columns, &rows);
-        let widest = lines.lines().map(|line| line.chars().count()).max();
-        let excess = widest.unwrap_or(0).saturating_sub(columns_max);
-        let longest = rows.iter().map(|row| row[at].chars().count()).max();
-        columns[at].1 = longest.unwrap_or(0).saturating_sub(excess).max(TEXT_MIN);
+    let mut actors: Vec<&ActorRow> = actors.iter().collect();
+    actors.sort_by_cached_key(|actor| counted(&actor.path));
+    for actor in actors {
+        columns.row(row(actor));
     }
-    drawn(&columns, &rows)
+    columns.text(terminal)
 }
 
-/// Draws rows of as many values as there are columns, each cut to what its column takes.
-fn drawn<R>(columns: &[((&str, Align), usize)], rows: &[R]) -> String
-where
-    R: AsRef<[String]>,
-{
-    let headings: Vec<_> = columns.iter().map(|(heading, _)| *heading).collect();
-    let mut table = Columns::new(&headings);
-    for row in rows {
-        let values = row.as_ref().iter().zip(columns);
-        table.row(values.map(|(value, (_, characters_max))| shortened(value, *characters_max)));
+/// A path for sorting, so that `orders-10` comes after `orders-9`: texts, each with the number after it.
+fn counted(path: &str) -> Vec<(&str, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        let is_digit = |it: char| it.is_ascii_digit();
+        let (text, after) = rest.split_at(rest.find(is_digit).unwrap_or(rest.len()));
+        let (number, after) = after.split_at(after.find(|it| !is_digit(it)).unwrap_or(after.len()));
+        parts.push((text, number.parse().unwrap_or(u64::MAX)));
+        rest = after;
     }
-    table.text()
+    parts
 }
 
-fn full_row(actor: &ActorRow) -> [String; COLUMNS.len()] {
+fn full_row(actor: &ActorRow) -> [String; 9] {
     [
         actor.path.clone(),
         actor.state.clone(),
@@ -200,7 +173,7 @@ fn full_row(actor: &ActorRow) -> [String; COLUMNS.len()] {
 }
 
 /// As [`full_row`], with what is zero or empty told as none.
-fn terse_row(actor: &ActorRow) -> [String; COLUMNS.len()] {
+fn terse_row(actor: &ActorRow) -> [String; 9] {
     full_row(actor).map(|value| match value.as_str() {
         "" | "0" | "0 ms" => NONE.to_owned(),
         _ => value,
@@ -247,30 +220,54 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_the_terminal() {
-        for columns in [100, 120, 300] {
-            let table = table_of(&[crashed(), idle()], Some(columns));
-            for line in table.lines() {
-                assert!(line.chars().count() <= columns, "{columns}: {line}");
-            }
-            let is_cut = table.contains('…');
-            assert_eq!(is_cut, columns < 300, "{table}");
-            assert!(table.contains("panic at"), "{table}");
-        }
-    }
-
-    #[test]
-    fn a_terminal_is_not_shown_columns_in_which_nobody_has_anything() {
+    fn a_terminal_is_shown_causes_before_details_and_nothing_that_nobody_has() {
         let table = table_of(&[idle()], Some(100));
         assert!(
             table.contains("ACTOR") && table.contains("STATE"),
             "{table}"
         );
-        for heading in ["RESTARTS", LAST_CAUSE, "MAILBOX", "OLDEST", "BUSY", DETAIL] {
+        for heading in [
+            "RESTARTS",
+            "LAST CAUSE",
+            "MAILBOX",
+            "OLDEST",
+            "BUSY",
+            "DETAIL",
+        ] {
             assert!(!table.contains(heading), "{heading} in {table}");
         }
-        let table = table_of(&[crashed(), idle()], Some(200));
-        let line = table.lines().find(|line| line.contains("/edge")).unwrap();
-        assert!(line.contains(NONE) && !line.contains('0'), "{line}");
+        for columns in [80, 120, 200] {
+            let table = table_of(&[crashed(), idle()], Some(columns));
+            assert!(table.contains("panic at state.rs:48"), "{table}");
+            assert_eq!(table.contains("DETAIL"), columns > 80, "{table}");
+            assert_eq!(table.contains('…'), columns == 120, "{table}");
+            let line = table.lines().find(|line| line.contains("/edge")).unwrap();
+            assert!(line.contains(NONE) && !line.contains('0'), "{line}");
+        }
+    }
+
+    #[test]
+    fn actors_are_shown_in_the_order_of_their_numbers_each_below_its_group() {
+        let paths = [
+            "/",
+            "/a",
+            "/a/o-2",
+            "/a/o-2x",
+            "/a/o-10",
+            "/a/o-10/1",
+            "/a/p",
+            "/b",
+        ];
+        let mut actors: Vec<ActorRow> = Vec::new();
+        for path in paths.iter().rev() {
+            let path = (*path).to_owned();
+            actors.push(ActorRow { path, ..idle() });
+        }
+        let table = table_of(&actors, None);
+        let shown = table
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().next());
+        assert_eq!(shown.collect::<Vec<_>>(), paths);
     }
 }

@@ -54,10 +54,7 @@ pub(crate) struct ClusterArgs {
 
 impl ClusterArgs {
     async fn client(&self) -> Result<Client, CliError> {
-        let mut options = ClientOptions::at(&self.bootstrap);
-        if options.bootstrap.is_empty() {
-            return Err(CliError::Usage("--bootstrap names no address".to_owned()));
-        }
+        let mut options = cluster_at(&self.bootstrap).map_err(CliError::Usage)?;
         options.connection.client_id = "kabuki-cli".to_owned();
         Ok(Client::connect(options).await?)
     }
@@ -65,6 +62,23 @@ impl ClusterArgs {
     async fn admin(&self) -> Result<Admin, CliError> {
         self.client().await.map(Admin::new)
     }
+}
+
+/// How to reach the cluster at addresses parted by commas, as `--bootstrap` names them.
+pub(crate) fn cluster_at(bootstrap: &str) -> Result<ClientOptions, String> {
+    let options = ClientOptions::at(bootstrap);
+    if options.bootstrap.is_empty() {
+        return Err("--bootstrap names no address".to_owned());
+    }
+    for address in &options.bootstrap {
+        let port = address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            return Err(format!("--bootstrap: {address:?} is not HOST:PORT"));
+        }
+    }
+    Ok(options)
 }
 
 /// Why a command did not do what it was asked to.
@@ -223,6 +237,8 @@ mod tests {
             ("topics list --bootstrap 127.0.0.1:1", 1),
             ("log dump /there/is/no/such/directory", 1),
             ("topics list --bootstrap ,", 2),
+            ("topics list --bootstrap 127.0.0.1", 2),
+            ("topics list --bootstrap 127.0.0.1:1,b:65536", 2),
             ("topics alter orders --bootstrap 127.0.0.1:1", 2),
             ("configs set --topic orders --bootstrap 127.0.0.1:1", 2),
             ("actors --watch crash /edge --bootstrap 127.0.0.1:1", 2),

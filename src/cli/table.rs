@@ -16,50 +16,112 @@ pub(super) enum Align {
     Right,
 }
 
-/// A table that is printed whole.
+/// What is shown for "none" where a reader is to see at a glance who has any.
+pub(super) const NONE: &str = "-";
+
+/// The least that is left of a text which is cut.
+const TEXT_MIN: usize = 12;
+
+/// A table that is printed whole: in a pipe all of it, on a terminal so that no line is broken.
 pub(super) struct Columns {
-    table: Table,
-    align: Vec<Align>,
+    columns: Vec<(String, Align)>,
+    rows: Vec<Vec<String>>,
 }
 
 impl Columns {
     /// A table with these headings.
     pub(super) fn new(columns: &[(&str, Align)]) -> Self {
+        let columns = columns.iter();
+        Self {
+            columns: columns
+                .map(|(name, align)| ((*name).to_owned(), *align))
+                .collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a line of as many values as there are headings.
+    pub(super) fn row(&mut self, values: impl IntoIterator<Item = String>) {
+        self.rows.push(values.into_iter().collect());
+    }
+
+    /// The table as text, each line ended, for a pipe or a terminal of that many characters a line.
+    pub(super) fn text(mut self, terminal: Option<usize>) -> String {
         let mut table = Table::new();
-        let is_terminal = io::stdout().is_terminal();
-        if is_terminal {
+        if let Some(characters_max) = terminal {
+            self.fit(characters_max);
             table
                 .load_preset(presets::UTF8_FULL_CONDENSED)
                 .apply_modifier(UTF8_ROUND_CORNERS);
         } else {
             table.load_preset(presets::NOTHING);
         }
-        table.set_header(columns.iter().map(|(heading, align)| cell(heading, *align)));
-        Self {
-            table,
-            align: columns.iter().map(|(_, align)| *align).collect(),
+        let headings = self.columns.iter();
+        table.set_header(headings.map(|(name, align)| cell(name, *align)));
+        for row in &self.rows {
+            let values = row.iter().zip(&self.columns);
+            table.add_row(values.map(|(value, (_, align))| cell(value, *align)));
         }
-    }
-
-    /// Adds a line.
-    pub(super) fn row(&mut self, values: impl IntoIterator<Item = String>) {
-        let cells = values
-            .into_iter()
-            .zip(&self.align)
-            .map(|(value, align)| cell(&value, *align));
-        self.table.add_row(cells);
-    }
-
-    /// The table as text, each line ended.
-    pub(super) fn text(&self) -> String {
-        let lines = self.table.to_string();
+        let lines = table.to_string();
         let trimmed = lines.lines().map(|line| format!("{}\n", line.trim_end()));
         trimmed.collect()
     }
 
     /// Prints the table.
-    pub(super) fn print(&self) -> Result<(), CliError> {
-        print(&self.text())
+    pub(super) fn print(self) -> Result<(), CliError> {
+        print(&self.text(terminal_columns()))
+    }
+
+    /// Leaves out the columns in which nobody has anything, and whole ones from the end where not even
+    /// cut texts would fit; then cuts texts, the last column first. The first column stays as it is.
+    fn fit(&mut self, characters_max: usize) {
+        for at in (1..self.columns.len()).rev() {
+            if !self.rows.is_empty() && self.rows.iter().all(|row| row[at] == NONE) {
+                self.remove(at);
+            }
+        }
+        while self.columns.len() > 1 && self.characters(Self::width_cut) > characters_max {
+            self.remove(self.columns.len() - 1);
+        }
+        for at in (1..self.columns.len()).rev() {
+            let excess = self.characters(Self::width).saturating_sub(characters_max);
+            let kept = self
+                .width(at)
+                .saturating_sub(excess)
+                .max(self.width_cut(at));
+            for row in &mut self.rows {
+                row[at] = shortened(&row[at], kept);
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.columns.remove(at);
+        for row in &mut self.rows {
+            row.remove(at);
+        }
+    }
+
+    /// Characters of the widest value of a column.
+    fn width(&self, at: usize) -> usize {
+        let heading = self.columns[at].0.chars().count();
+        let values = self.rows.iter().map(|row| row[at].chars().count());
+        values.fold(heading, usize::max)
+    }
+
+    /// What is left of a column when its texts are cut: numbers are not, nor is the first column.
+    fn width_cut(&self, at: usize) -> usize {
+        let width = self.width(at);
+        match self.columns[at].1 {
+            Align::Left if at > 0 => width.min(TEXT_MIN),
+            _ => width,
+        }
+    }
+
+    /// Characters of a line: each value with a space on both sides, between lines.
+    fn characters(&self, width: fn(&Self, usize) -> usize) -> usize {
+        let columns = 0..self.columns.len();
+        columns.map(|at| width(self, at) + 3).sum::<usize>() + 1
     }
 }
 
@@ -153,10 +215,62 @@ mod tests {
     fn what_a_broker_says_cannot_move_the_cursor() {
         let mut columns = Columns::new(&[("NAME", Align::Left)]);
         columns.row(["evil\u{1b}[2J\nname".to_owned()]);
-        assert!(
-            columns.text().contains("evil [2J name"),
-            "{}",
-            columns.text()
-        );
+        let text = columns.text(None);
+        assert!(text.contains("evil [2J name"), "{text}");
+    }
+
+    /// A member that reads a partition, as `groups describe` shows it.
+    fn member() -> Columns {
+        let mut columns = Columns::new(&[
+            ("TOPIC", Align::Left),
+            ("LAG", Align::Right),
+            ("MEMBER", Align::Left),
+            ("INSTANCE", Align::Left),
+            ("HOST", Align::Left),
+        ]);
+        let member = "app-5b7hUIFg-QI2Q-XIv7-y506-BA5b7hUIFgQI";
+        let values = ["orders", "995", member, NONE, "/192.168.100.100"];
+        columns.row(values.map(str::to_owned));
+        columns
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_terminal_and_no_column_is_empty() {
+        for (terminal, is_there, is_not) in [
+            (
+                200,
+                &["BA5b7hUIFgQI", "/192.168.100.100"][..],
+                &["INSTANCE", "…"][..],
+            ),
+            (76, &["BA5b7hUIFgQI", "/192.168.100.…"], &["INSTANCE"]),
+            (
+                48,
+                &["app-5b7h", "/192.168.10…"],
+                &["INSTANCE", "BA5b7hUIFgQI"],
+            ),
+            (30, &["orders", "995"], &["MEMBER", "HOST"]),
+            (1, &["orders"], &["LAG"]),
+        ] {
+            let text = member().text(Some(terminal));
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(terminal.max(10)), "{terminal}: {text}");
+            for part in is_there {
+                assert!(
+                    text.contains(part),
+                    "{part} is missing at {terminal}: {text}"
+                );
+            }
+            for part in is_not {
+                assert!(!text.contains(part), "{part} at {terminal}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_given_all_columns_without_lines() {
+        let text = member().text(None);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words[..5], ["TOPIC", "LAG", "MEMBER", "INSTANCE", "HOST"]);
+        assert_eq!(words[8..], [NONE, "/192.168.100.100"]);
     }
 }

@@ -6,7 +6,7 @@ use kabuki_client::{
 };
 use kabuki_protocol::error::ErrorCode;
 
-use super::table::{Align, Columns, joined, print};
+use super::table::{Align, Columns, NONE, joined, print};
 use super::{CliError, ClusterArgs};
 
 /// Arguments of `topics`.
@@ -281,7 +281,7 @@ async fn describe_one(admin: &Admin, topic: &Topic) -> Result<(), CliError> {
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
+    value.map_or(NONE.to_owned(), |value| value.to_string())
 }
 
 async fn alter(args: AlterArgs, cluster: &ClusterArgs) -> Result<(), CliError> {

@@ -26,7 +26,7 @@ pub(crate) enum SourceFault {
         /// The line and what is wrong with it.
         source: PropertiesFault,
     },
-    /// An override without `=`.
+    /// An override without a key or without `=`.
     #[error("--override wants key=value, got {0:?}")]
     BadOverride(String),
 }
@@ -43,7 +43,10 @@ pub(crate) fn gather(
     };
     values.extend(environment.filter_map(|(name, value)| Some((environment_key(&name)?, value))));
     for pair in overrides {
-        let Some((key, value)) = pair.split_once('=') else {
+        let Some((key, value)) = pair
+            .split_once('=')
+            .filter(|(key, _)| !key.trim().is_empty())
+        else {
             return Err(SourceFault::BadOverride(pair.clone()));
         };
         values.insert(key.trim().to_owned(), value.trim().to_owned());
@@ -122,10 +125,10 @@ mod tests {
                 .to_string()
                 .starts_with("cannot read /nowhere/server.properties")
         );
-        let fault = gather(None, variables(&[]), &["node.id".to_owned()]).expect_err("no value");
-        assert_eq!(
-            fault.to_string(),
-            "--override wants key=value, got \"node.id\""
-        );
+        for bad in ["node.id", "=1"] {
+            let fault = gather(None, variables(&[]), &[bad.to_owned()]).expect_err(bad);
+            let text = format!("--override wants key=value, got {bad:?}");
+            assert_eq!(fault.to_string(), text);
+        }
     }
 }

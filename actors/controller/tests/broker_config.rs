@@ -58,11 +58,11 @@ fn listeners_follow_kafkas_rules() {
         ),
         (
             "listeners=PLAINTEXT:9092",
-            "listeners: \"PLAINTEXT:9092\" is not NAME://host:port",
+            "listeners: \"PLAINTEXT:9092\" is not NAME://host:port with a port up to 65535",
         ),
         (
             "listeners=PLAINTEXT://a:70000",
-            "listeners: \"PLAINTEXT://a:70000\" is not NAME://host:port",
+            "listeners: \"PLAINTEXT://a:70000\" is not NAME://host:port with a port up to 65535",
         ),
         (
             "listeners=PLAINTEXT://a:1,PLAINTEXT://b:2",

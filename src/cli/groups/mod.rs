@@ -13,7 +13,7 @@ use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::Offset;
 use serde_json::{Value, json};
 
-use super::table::{Align, Columns, print};
+use super::table::{Align, Columns, NONE, print};
 use super::{CliError, ClusterArgs};
 
 /// Arguments of `groups`.
@@ -373,14 +373,14 @@ async fn found_offsets(
 
 fn or_dash(text: String) -> String {
     if text.is_empty() {
-        "-".to_owned()
+        NONE.to_owned()
     } else {
         text
     }
 }
 
 fn number(value: Option<impl ToString>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
+    value.map_or(NONE.to_owned(), |value| value.to_string())
 }
 
 /// Whatever a client has called itself may not move the cursor.
@@ -446,7 +446,7 @@ mod tests {
         let lag = lag();
         let lags: Vec<Option<i64>> = lag.rows.iter().map(Row::lag).collect();
         assert_eq!(lags, [Some(3), None, Some(0), None]);
-        let table = lag.table().text();
+        let table = lag.table().text(None);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 5, "{table}");
         for (line, parts) in [

@@ -105,8 +105,12 @@ fn entries(list: &str) -> impl Iterator<Item = &str> {
 fn parse_endpoints(key: &'static str, list: &str) -> Result<Vec<Endpoint>, BrokerConfigRefused> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for entry in entries(list) {
-        let endpoint = parse_endpoint(entry)
-            .ok_or_else(|| bad(key, format!("{entry:?} is not NAME://host:port")))?;
+        let endpoint = parse_endpoint(entry).ok_or_else(|| {
+            bad(
+                key,
+                format!("{entry:?} is not NAME://host:port with a port up to 65535"),
+            )
+        })?;
         if endpoints.iter().any(|other| other.is_for(&endpoint)) {
             return Err(bad(
                 key,
