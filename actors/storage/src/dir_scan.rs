@@ -7,15 +7,10 @@ use kabuki_protocol::ids::{PartitionId, TopicId};
 
 use crate::dir_fault::{DirFault, read_text};
 use crate::file_system::FileSystem;
-
-/// Name of the file in a partition's directory that holds the topic id.
-pub const PARTITION_METADATA: &str = "partition.metadata";
+use crate::partition_metadata::{self, PARTITION_METADATA, PARTITION_METADATA_BYTES_MAX};
 
 /// Name of the directory that holds the metadata log, ours or Kafka's.
 pub const METADATA_LOG_PREFIX: &str = "__cluster_metadata";
-
-/// Two short lines.
-const METADATA_BYTES_MAX: u64 = 1024;
 
 /// What a directory below the log directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,38 +119,12 @@ fn kind_of(fs: &dyn FileSystem, dir: &Path, name: &str) -> DirKind {
 
 /// Reads the topic id from a partition's directory.
 ///
-/// Layout: `version: 0` and `topic_id: <22 characters>`, a line each. Source: KIP-516.
-///
 /// # Errors
 /// Malformed also where the file is missing: a directory without an id belongs to no topic.
 pub fn read_topic_id(fs: &dyn FileSystem, partition_dir: &Path) -> Result<TopicId, DirFault> {
     let path = partition_dir.join(PARTITION_METADATA);
     let malformed = |reason: &str| DirFault::malformed(&path, 0, reason);
-    let text = read_text(fs, &path, METADATA_BYTES_MAX)?;
+    let text = read_text(fs, &path, PARTITION_METADATA_BYTES_MAX)?;
     let text = text.ok_or_else(|| malformed("the file is missing"))?;
-    let value_of = |key: &str| {
-        let lines = text.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .find(|(name, _)| *name == key)
-    };
-    if value_of("version").is_none_or(|(_, version)| version != "0") {
-        return Err(malformed("the version is not 0"));
-    }
-    let (_, id) = value_of("topic_id").ok_or_else(|| malformed("topic_id is missing"))?;
-    let id: TopicId = id.parse().map_err(|_| malformed("topic_id is not an id"))?;
-    if id.is_zero() {
-        return Err(malformed("topic_id is the absent id"));
-    }
-    Ok(id)
-}
-
-/// Writes the topic id into a partition's directory; durable when this returns.
-pub fn write_topic_id(
-    fs: &dyn FileSystem,
-    partition_dir: &Path,
-    topic_id: TopicId,
-) -> Result<(), DirFault> {
-    let text = format!("version: 0\ntopic_id: {topic_id}\n");
-    crate::replace_file(fs, &partition_dir.join(PARTITION_METADATA), text.as_bytes())
+    partition_metadata::parse(&text).map_err(malformed)
 }

@@ -41,6 +41,7 @@ mod index;
 pub mod log;
 pub mod log_dump;
 pub mod meta_properties;
+mod partition_metadata;
 pub mod producers;
 pub mod real_fs;
 mod recovery;

@@ -11,17 +11,15 @@ use crate::epochs::EpochCache;
 use crate::file_system::{DirEntry, File, FileSystem, OpenMode};
 use crate::index::{IndexTail, relative};
 use crate::log::{
-    ActiveSegment, BadBatch, HeaderWalk, Log, LogFault, LogParts, METADATA_FILE, OpenLog,
-    PageCache, Recovered, RecoveryReport, SealedSegment, SegmentFile, base_in_name,
-    create_segment_files, parse_metadata, remove_segment, write_metadata,
+    ActiveSegment, BadBatch, HeaderWalk, Log, LogFault, LogParts, OpenLog, PageCache, Recovered,
+    RecoveryReport, SealedSegment, SegmentFile, base_in_name, create_segment_files, remove_segment,
+    write_metadata,
 };
+use crate::partition_metadata::{self, PARTITION_METADATA, PARTITION_METADATA_BYTES_MAX};
 use crate::recovery_indexes::{Cut, IndexLengths, check_sealed, settle, write_tail};
 use crate::recovery_leftovers as leftovers;
 use crate::recovery_scan::{BadPlace, LogReader};
 use crate::recovery_state::{load_epochs, load_producers, store_epochs};
-
-/// Largest `partition.metadata` that is read.
-const METADATA_BYTES_MAX: u64 = 1024;
 
 /// A segment as the directory lists it.
 #[derive(Debug, Clone, Copy)]
@@ -186,12 +184,12 @@ fn check_metadata(fs: &dyn FileSystem, open: &OpenLog, found: &[Found]) -> Resul
     let no_log = || LogFault::NoLog {
         dir: open.dir.clone(),
     };
-    let path = open.dir.join(METADATA_FILE);
+    let path = open.dir.join(PARTITION_METADATA);
     let malformed = |reason| LogFault::Malformed {
         path: path.clone(),
         reason,
     };
-    let content = match fs.read_whole(&path, METADATA_BYTES_MAX) {
+    let content = match fs.read_whole(&path, PARTITION_METADATA_BYTES_MAX) {
         Ok(content) => content,
         // Directories of old brokers have none; one that holds records is taken for what it is.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -203,7 +201,7 @@ fn check_metadata(fs: &dyn FileSystem, open: &OpenLog, found: &[Found]) -> Resul
         Err(error) => return Err(LogFault::io("open log", &path)(error)),
     };
     let text = std::str::from_utf8(&content).map_err(|_| malformed("not UTF-8"))?;
-    let topic_id = parse_metadata(text).map_err(malformed)?;
+    let topic_id = partition_metadata::parse(text).map_err(malformed)?;
     if topic_id != open.topic_id {
         let (dir, expected) = (open.dir.clone(), open.topic_id);
         return Err(LogFault::ForeignTopic {

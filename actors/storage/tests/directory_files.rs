@@ -11,8 +11,8 @@ use kabuki_protocol::ids::{NodeId, Offset, PartitionId, TopicId, TopicName};
 use kabuki_storage::checkpoint::{self, Offsets};
 use kabuki_storage::sim_fs::{FaultRule, Operation};
 use kabuki_storage::{
-    CleanShutdown, DirFault, DirKind, DirLock, FaultClass, FileSystem, MetaProperties, OpenMode,
-    RealFs, SimFs, dir_scan, replace_file,
+    CleanShutdown, DirFault, DirKind, DirLock, FaultClass, FileSystem, Log, MetaProperties,
+    OpenMode, RealFs, SimFs, dir_scan, replace_file,
 };
 
 const DIR: &str = "/data";
@@ -251,7 +251,7 @@ fn a_scan_sorts_what_lies_in_a_log_directory() {
         fs.create_dir_all(&Path::new(DIR).join(name)).unwrap();
     }
     for name in ["orders-0", "a-delete-1"] {
-        dir_scan::write_topic_id(&fs, &Path::new(DIR).join(name), id).unwrap();
+        Log::create(&fs, &Path::new(DIR).join(name), id).unwrap();
     }
     assert_eq!(
         text(&fs, "/data/orders-0/partition.metadata"),
@@ -289,8 +289,7 @@ fn one_partition_that_cannot_be_read_does_not_hide_the_others() {
     let fs = fs_with_dir();
     for name in ["a-0", "b-0"] {
         let dir = Path::new(DIR).join(name);
-        fs.create_dir_all(&dir).unwrap();
-        dir_scan::write_topic_id(&fs, &dir, TopicId::random()).unwrap();
+        Log::create(&fs, &dir, TopicId::random()).unwrap();
     }
     fs.inject(FaultRule::fail("/data/a-0", Operation::ALL, FaultClass::Io));
     let scan = dir_scan::scan(&fs, Path::new(DIR)).unwrap();

@@ -11,9 +11,8 @@ use super::roll::create_segment_files;
 use super::segment::base_in_name;
 use crate::epochs::{EPOCH_FILE, EpochCache};
 use crate::file_system::FileSystem;
+use crate::partition_metadata::{self, PARTITION_METADATA};
 
-/// Name of the file that says which topic the directory belongs to.
-pub(crate) const METADATA_FILE: &str = "partition.metadata";
 /// Name of a file that the owner of a log makes to try whether the directory takes writes. It is no
 /// part of the log; an opening removes one that a crash left.
 pub const PROBE_FILE: &str = "kabuki.probe";
@@ -65,21 +64,8 @@ pub(crate) fn write_metadata(
     dir: &Path,
     topic_id: TopicId,
 ) -> Result<(), LogFault> {
-    let text = format!("version: 0\ntopic_id: {topic_id}\n");
-    replace_file(fs, dir, METADATA_FILE, text.as_bytes())
-}
-
-/// Reads the text of `partition.metadata`: `version: 0` and `topic_id: <base64url>`, a line each.
-pub(crate) fn parse_metadata(text: &str) -> Result<TopicId, &'static str> {
-    let mut lines = text.lines();
-    if lines.next() != Some("version: 0") {
-        return Err("the first line is not 'version: 0'");
-    }
-    let id = lines
-        .next()
-        .and_then(|line| line.strip_prefix("topic_id: "));
-    id.and_then(|id| id.parse().ok())
-        .ok_or("the second line is no topic id")
+    let text = partition_metadata::text_of(topic_id);
+    replace_file(fs, dir, PARTITION_METADATA, text.as_bytes())
 }
 
 /// Renames the directory of a deleted partition to `<topic>-<partition>.<unique hex>-delete` and
@@ -115,31 +101,5 @@ pub fn remove_deleted(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogFault> {
             Err(LogFault::io("delete", dir)(error))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partition_metadata_reads_what_kafka_writes_and_nothing_else() {
-        let id = TopicId([7; 16]);
-        assert_eq!(
-            parse_metadata(&format!("version: 0\ntopic_id: {id}")),
-            Ok(id)
-        );
-        assert_eq!(
-            parse_metadata(&format!("version: 0\ntopic_id: {id}\n")),
-            Ok(id)
-        );
-        for text in [
-            "",
-            "version: 1\ntopic_id: x",
-            "version: 0\n",
-            "version: 0\ntopic_id: short",
-        ] {
-            assert!(parse_metadata(text).is_err(), "{text:?}");
-        }
     }
 }

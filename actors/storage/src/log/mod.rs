@@ -30,7 +30,7 @@ pub use roll::{RollJob, RolledSegment};
 pub use shorten::{SegmentsRemoved, TrimJob, TruncateJob};
 pub use timestamps::{TimestampJob, TimestampOffset};
 
-pub(crate) use directory::{METADATA_FILE, parse_metadata, write_metadata};
+pub(crate) use directory::write_metadata;
 pub(crate) use lookup::locate;
 pub(crate) use replace::replace_file;
 pub(crate) use roll::create_segment_files;

@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::epochs::EPOCH_FILE;
 use crate::file_system::FileSystem;
-use crate::log::{LogFault, METADATA_FILE, SegmentFile, base_in_name};
+use crate::log::{LogFault, SegmentFile, base_in_name};
+use crate::partition_metadata::PARTITION_METADATA;
 use segment::SegmentBatches;
 
 /// What to print.
@@ -152,7 +153,7 @@ impl Dump<'_> {
             self.snapshot(&path, name)?;
         } else if name == EPOCH_FILE {
             self.epochs(&path, name)?;
-        } else if name == METADATA_FILE {
+        } else if name == PARTITION_METADATA {
             self.metadata(&path, name)?;
         } else {
             writeln!(self.out, "{name}: not read")?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Dump, DumpFault};
 use crate::epochs::EpochCache;
-use crate::log::parse_metadata;
+use crate::partition_metadata;
 use crate::producers::{ProducerLimits, ProducerTable};
 
 /// Largest of these files that is read.
@@ -62,7 +62,7 @@ impl Dump<'_> {
     pub(super) fn metadata(&mut self, path: &Path, name: &str) -> Result<(), DumpFault> {
         self.summary.file_count += 1;
         let content = self.whole(path, FILE_BYTES_MAX)?;
-        match parse_metadata(&String::from_utf8_lossy(&content)) {
+        match partition_metadata::parse(&String::from_utf8_lossy(&content)) {
             Ok(topic_id) => writeln!(self.out, "{name}: topic id {topic_id}")?,
             Err(reason) => self.wrong(name, format_args!("{reason}")),
         }
