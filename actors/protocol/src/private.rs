@@ -13,9 +13,6 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{DecodeError, Decoder, EncodeError, EncodedFrame, Encoder};
 use crate::header::{RequestHeader, ResponseHeader};
 
-/// First key that is not Kafka's.
-pub const PRIVATE_KEY_MIN: i16 = 10_000;
-
 /// A private request and the version this crate speaks.
 pub trait PrivateRequest: Serialize + DeserializeOwned {
     /// Key of the API.

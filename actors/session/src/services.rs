@@ -154,11 +154,6 @@ impl SessionServices {
         self.memory.used_bytes()
     }
 
-    /// Fetch sessions alive.
-    pub fn fetch_session_count(&self) -> usize {
-        self.fetch_sessions.len()
-    }
-
     /// Open client connections.
     pub fn connection_count(&self) -> usize {
         self.connections.count()

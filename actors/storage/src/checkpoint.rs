@@ -14,8 +14,6 @@ use crate::file_system::FileSystem;
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// First offset of each log whose start was moved by a deletion of records.
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
-/// High watermark of each replica.
-pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// The only version of the format.
 const VERSION: &str = "0";

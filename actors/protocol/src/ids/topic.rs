@@ -112,14 +112,6 @@ impl TopicName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// True when both names make the same metric name, where `.` and `_` are one character.
-    ///
-    /// Kafka refuses the second of such a pair.
-    pub fn collides_with(&self, other: &TopicName) -> bool {
-        let folded = |byte: u8| if byte == b'.' { b'_' } else { byte };
-        self.bytes().map(folded).eq(other.bytes().map(folded))
-    }
 }
 
 impl Deref for TopicName {
@@ -249,13 +241,5 @@ mod tests {
             let refused = TopicNameRefused::IllegalCharacter { character };
             assert_eq!(TopicName::new(name), Err(refused));
         }
-    }
-
-    #[test]
-    fn names_that_differ_only_in_dot_and_underscore_collide() {
-        let name = |text| TopicName::new(text).unwrap();
-        assert!(name("co.x").collides_with(&name("co_x")));
-        assert!(!name("co.x").collides_with(&name("co-x")));
-        assert!(!name("co.x").collides_with(&name("co.xy")));
     }
 }

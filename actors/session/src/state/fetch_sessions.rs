@@ -170,11 +170,6 @@ impl FetchSessions {
         }
     }
 
-    /// Sessions alive.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Finds out what a request fetches, from itself and from its session.
     pub(crate) fn begin(
         &self,

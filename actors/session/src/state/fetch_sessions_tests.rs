@@ -247,12 +247,12 @@ fn epoch_minus_one_closes_and_epoch_zero_replaces() {
         node.fetch(ask(first, -1, &[0]), NOTHING),
         Ok((0, vec![0], vec![0]))
     );
-    assert_eq!(node.sessions.len(), 0);
+    assert_eq!(node.sessions.lock().len(), 0);
 
     let second = node.open(&[0]);
     let third = node.fetch(ask(second, 0, &[0]), NOTHING).unwrap().0;
     assert_ne!(third, second);
-    assert_eq!(node.sessions.len(), 1);
+    assert_eq!(node.sessions.lock().len(), 1);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn more_partitions_than_the_node_remembers_get_no_session() {
     let refused = node.fetch(ask(first, 3, &[fits + 1]), NOTHING);
     let session_id = first;
     assert_eq!(refused, Err(FetchSessionRefused::UnknownId { session_id }));
-    assert_eq!(node.sessions.len(), 0);
+    assert_eq!(node.sessions.lock().len(), 0);
 }
 
 #[test]

@@ -145,14 +145,6 @@ impl Disk {
         }
     }
 
-    /// The same file system, shareable.
-    pub fn fs_shared(&self) -> Arc<dyn FileSystem> {
-        match &self.inner.engine {
-            Engine::Real { fs, .. } => fs.clone(),
-            Engine::Simulated { fs } => Arc::new(fs.clone()),
-        }
-    }
-
     /// Runs `work` in the pool of the directory, after what was submitted before it has been taken.
     ///
     /// The future ends when the work has ended, however long that takes: a job past its deadline makes
