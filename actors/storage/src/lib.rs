@@ -45,10 +45,6 @@ mod partition_metadata;
 pub mod producers;
 pub mod real_fs;
 mod recovery;
-mod recovery_indexes;
-mod recovery_leftovers;
-mod recovery_scan;
-mod recovery_state;
 pub mod sim_fs;
 
 pub use clean_shutdown::CleanShutdown;

@@ -14,8 +14,8 @@ use super::fault::LogFault;
 use super::segment::{SealedSegment, SegmentFile};
 use crate::file_system::{File, FileSystem, OpenMode};
 use crate::index::IndexTail;
-use crate::recovery_indexes::{Cut, IndexLengths, Settled, settle, write_tail};
-use crate::recovery_scan::LogReader;
+use crate::recovery::indexes::{Cut, IndexLengths, Settled, settle, write_tail};
+use crate::recovery::scan::LogReader;
 
 /// Bytes written at a time.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -9,7 +9,7 @@ use kabuki_protocol::records::{BatchHeader, records};
 use super::{Dump, DumpFault};
 use crate::file_system::{FileSystem, OpenMode};
 use crate::log::{BadBatch, LogFault, PlacedBatch};
-use crate::recovery_scan::LogReader;
+use crate::recovery::scan::LogReader;
 
 /// The batches of a segment in order.
 #[derive(Debug)]

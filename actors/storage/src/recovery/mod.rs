@@ -1,7 +1,13 @@
 //! Opens a log: settles what lies before the recovery point without reading it, scans what lies behind,
 //! cuts a torn tail, and brings indexes, epochs and producers into agreement with the batches.
 
-use std::collections::{HashMap, VecDeque};
+mod directory;
+pub(crate) mod indexes;
+mod leftovers;
+pub(crate) mod scan;
+mod state;
+
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -12,21 +18,12 @@ use crate::file_system::{DirEntry, File, FileSystem, OpenMode};
 use crate::index::{IndexTail, relative};
 use crate::log::{
     ActiveSegment, BadBatch, HeaderWalk, Log, LogFault, LogParts, OpenLog, PageCache, Recovered,
-    RecoveryReport, SealedSegment, SegmentFile, base_in_name, create_segment_files, remove_segment,
-    write_metadata,
+    RecoveryReport, SealedSegment, SegmentFile, create_segment_files, remove_segment,
 };
-use crate::partition_metadata::{self, PARTITION_METADATA, PARTITION_METADATA_BYTES_MAX};
-use crate::recovery_indexes::{Cut, IndexLengths, check_sealed, settle, write_tail};
-use crate::recovery_leftovers as leftovers;
-use crate::recovery_scan::{BadPlace, LogReader};
-use crate::recovery_state::{load_epochs, load_producers, store_epochs};
-
-/// A segment as the directory lists it.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    segment: SealedSegment,
-    lengths: IndexLengths,
-}
+use directory::{Found, check_metadata, find_segments, list};
+use indexes::{Cut, check_sealed, settle, write_tail};
+use scan::{BadPlace, LogReader};
+use state::{load_epochs, load_producers, store_epochs};
 
 /// A segment that was read past the recovery point.
 struct Scanned {
@@ -115,106 +112,6 @@ pub(crate) fn recover(fs: &dyn FileSystem, open: OpenLog) -> Result<Recovered, L
         false => list(fs, &open)?,
     };
     recovery.finish(sealed, last, epoch_file, &entries)
-}
-
-fn list(fs: &dyn FileSystem, open: &OpenLog) -> Result<Vec<DirEntry>, LogFault> {
-    fs.list(&open.dir).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => LogFault::NoLog {
-            dir: open.dir.clone(),
-        },
-        _ => LogFault::io("open log", &open.dir)(error),
-    })
-}
-
-/// The segments of the directory in order. Index files without a log are removed.
-fn find_segments(
-    fs: &dyn FileSystem,
-    open: &OpenLog,
-    entries: &[DirEntry],
-) -> Result<Vec<Found>, LogFault> {
-    let lengths: HashMap<&str, u64> = entries
-        .iter()
-        .map(|entry| (entry.name.as_str(), entry.bytes))
-        .collect();
-    let length_of =
-        |base: Offset, kind: SegmentFile| lengths.get(kind.name(base).as_str()).copied();
-    let mut found: Vec<Found> = Vec::new();
-    for entry in entries {
-        if let Some(base) = base_in_name(&entry.name, SegmentFile::Log.suffix()) {
-            let offsets = length_of(base, SegmentFile::OffsetIndex);
-            let times = length_of(base, SegmentFile::TimeIndex);
-            let segment = SealedSegment {
-                base,
-                bytes: entry.bytes,
-            };
-            found.push(Found {
-                segment,
-                lengths: IndexLengths { offsets, times },
-            });
-        }
-    }
-    found.sort_unstable_by_key(|found| found.segment.base);
-    for entry in entries {
-        let indexes = [
-            SegmentFile::OffsetIndex,
-            SegmentFile::TimeIndex,
-            SegmentFile::TxnIndex,
-        ];
-        let base = indexes
-            .iter()
-            .find_map(|kind| base_in_name(&entry.name, kind.suffix()));
-        let is_orphan = base.is_some_and(|base| {
-            found
-                .binary_search_by_key(&base, |found| found.segment.base)
-                .is_err()
-        });
-        if is_orphan {
-            let path = open.dir.join(&entry.name);
-            let removed = fs
-                .remove_file(&path)
-                .map_err(LogFault::io("remove orphan index", &path));
-            LogFault::unless_refused(removed)?;
-        }
-    }
-    Ok(found)
-}
-
-/// Checks whose directory it is, and that it is a log at all.
-fn check_metadata(fs: &dyn FileSystem, open: &OpenLog, found: &[Found]) -> Result<(), LogFault> {
-    let no_log = || LogFault::NoLog {
-        dir: open.dir.clone(),
-    };
-    let path = open.dir.join(PARTITION_METADATA);
-    let malformed = |reason| LogFault::Malformed {
-        path: path.clone(),
-        reason,
-    };
-    let content = match fs.read_whole(&path, PARTITION_METADATA_BYTES_MAX) {
-        Ok(content) => content,
-        // Directories of old brokers have none; one that holds records is taken for what it is.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match found.iter().any(|found| found.segment.bytes > 0) {
-                true => write_metadata(fs, &open.dir, open.topic_id),
-                false => Err(no_log()),
-            };
-        }
-        Err(error) => return Err(LogFault::io("open log", &path)(error)),
-    };
-    let text = std::str::from_utf8(&content).map_err(|_| malformed("not UTF-8"))?;
-    let topic_id = partition_metadata::parse(text).map_err(malformed)?;
-    if topic_id != open.topic_id {
-        let (dir, expected) = (open.dir.clone(), open.topic_id);
-        return Err(LogFault::ForeignTopic {
-            dir,
-            found: topic_id,
-            expected,
-        });
-    }
-    if found.is_empty() {
-        Err(no_log())
-    } else {
-        Ok(())
-    }
 }
 
 impl Recovery<'_> {
