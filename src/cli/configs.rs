@@ -170,6 +170,9 @@ async fn set(args: SetArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
         .await?;
     print(&format!(
         "changed {} of {resource}\n",
-        if changes.len() == 1 { "1 key" } else { "keys" }
+        match changes.len() {
+            1 => "1 key".to_owned(),
+            count => format!("{count} keys"),
+        }
     ))
 }

@@ -69,6 +69,11 @@ async fn read(args: &LogArgs, cluster: &ClusterArgs) -> Result<(), CliError> {
 
 /// The event with the keys of the node's own log, in their order.
 fn line_of(event: &SupervisionRow) -> String {
+    // What follows a crash names it; the crash itself tells the whole of it.
+    let follows = matches!(
+        event.kind.as_str(),
+        "restarted" | "backing_off" | "budget_spent" | "escalated"
+    );
     let mut line = format!("{} {}", clock(event.at_ms), event.kind);
     let mut put = |key: &str, value: &dyn std::fmt::Display, is_there: bool| {
         if is_there {
@@ -79,8 +84,9 @@ fn line_of(event: &SupervisionRow) -> String {
     put("incarnation", &event.incarnation, event.incarnation > 0);
     put("cause", &quoted(&event.cause), !event.cause.is_empty());
     put("at", &event.place, !event.place.is_empty());
-    put("detail", &quoted(&event.detail), !event.detail.is_empty());
-    put("message", &event.message, !event.message.is_empty());
+    let tells_all = |text: &str| !follows && !text.is_empty();
+    put("detail", &quoted(&event.detail), tells_all(&event.detail));
+    put("message", &event.message, tells_all(&event.message));
     put("backoff_ms", &event.backoff_ms, event.backoff_ms > 0);
     let restarts = format!("{}/{}", event.restarts_in_window, event.restarts_max);
     put(
@@ -116,25 +122,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_reads_like_the_nodes_own_log() {
-        let event = SupervisionRow {
+    fn events_read_like_the_nodes_own_log() {
+        let crash = SupervisionRow {
             at_ms: 86_400_000 + 3_661_007,
-            kind: "restarted".into(),
+            kind: "panicked".into(),
             actor: "/replicas/orders-3".into(),
-            incarnation: 2,
+            incarnation: 1,
             cause: "panic".into(),
             detail: "index 7 is out\nof bounds".into(),
             place: "state.rs:48".into(),
+            ..SupervisionRow::default()
+        };
+        let restart = SupervisionRow {
+            kind: "restarted".into(),
+            incarnation: 2,
             backoff_ms: 100,
             restarts_in_window: 1,
             restarts_max: 5,
-            ..SupervisionRow::default()
+            ..crash.clone()
         };
         assert_eq!(
-            line_of(&event),
+            line_of(&crash),
+            "01:01:01.007 panicked actor=/replicas/orders-3 incarnation=1 cause=panic \
+             at=state.rs:48 detail=\"index 7 is out\\nof bounds\""
+        );
+        assert_eq!(
+            line_of(&restart),
             "01:01:01.007 restarted actor=/replicas/orders-3 incarnation=2 cause=panic \
-             at=state.rs:48 detail=\"index 7 is out\\nof bounds\" backoff_ms=100 \
-             restarts_in_window=1/5"
+             at=state.rs:48 backoff_ms=100 restarts_in_window=1/5"
         );
     }
 }

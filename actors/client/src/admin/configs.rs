@@ -53,7 +53,7 @@ pub enum ConfigSource {
     DynamicBroker,
     /// Set for all brokers while they run.
     DynamicDefaultBroker,
-    /// From the broker's properties file.
+    /// From what the broker was started with: file, environment, command line.
     StaticBroker,
     /// Nobody has set it.
     Default,
@@ -80,7 +80,7 @@ impl fmt::Display for ConfigSource {
             Self::Topic => "topic",
             Self::DynamicBroker => "broker, dynamic",
             Self::DynamicDefaultBroker => "all brokers, dynamic",
-            Self::StaticBroker => "properties file",
+            Self::StaticBroker => "broker, static",
             Self::Default => "default",
             Self::Other(_) => "other",
         })
