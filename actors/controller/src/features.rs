@@ -1,6 +1,6 @@
 //! Features of the cluster and the levels that they can run at. Clients switch behaviour on a level, so
 //! only what is built is named here: `transaction.version` would put Java on transactions of the second
-//! kind (V15).
+//! kind.
 
 /// A feature whose level can be read and changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub struct MetadataImage {
     pub(crate) topics: ShardedMap<TopicName, Arc<TopicImage>>,
     pub(crate) topic_names: ShardedMap<TopicId, TopicName>,
     pub(crate) partition_count: usize,
-    /// Names that hold '.' or '_', under the name with '_' only: what collides (M10).
+    /// Names that hold '.' or '_', under the name with '_' only: what collides.
     pub(crate) folded_names: ShardedMap<String, Vec<TopicName>>,
     pub(crate) broker_configs: BTreeMap<NodeId, Arc<ConfigOverrides>>,
     pub(crate) default_broker_configs: Arc<ConfigOverrides>,
@@ -265,13 +265,13 @@ impl TopicImage {
         }
     }
 
-    /// Whether Kafka's clients are told that the topic is internal (M12).
+    /// Whether Kafka's clients are told that the topic is internal.
     pub fn is_internal(&self) -> bool {
         is_internal_topic(&self.name)
     }
 }
 
-/// Whether a topic of this name belongs to the broker itself (M12).
+/// Whether a topic of this name belongs to the broker itself.
 pub fn is_internal_topic(name: &str) -> bool {
     matches!(
         name,
@@ -284,7 +284,7 @@ pub fn is_internal_topic(name: &str) -> bool {
 pub struct PartitionImage {
     /// The leader; [`NodeId::NONE`] while the partition is offline.
     pub leader: NodeId,
-    /// Never goes back, neither over restarts nor over offline times (V10, M11).
+    /// Never goes back, neither over restarts nor over offline times.
     pub leader_epoch: LeaderEpoch,
     /// Grows with every change of this entry.
     pub partition_epoch: i32,

@@ -13,7 +13,7 @@ use crate::image::{DirectoryId, Endpoint};
 
 /// Creates topics. Each topic succeeds or fails by itself; outcomes are in the order of the request.
 ///
-/// Source: CreateTopics (rule A1), KIP-4.
+/// Source: CreateTopics, KIP-4.
 pub struct CreateTopics {
     /// Topics as asked for; nothing is checked yet.
     pub topics: Vec<NewTopic>,
@@ -55,7 +55,7 @@ pub struct TopicCreated {
 
 /// Deletes topics. Outcomes in the order of the request.
 ///
-/// Source: DeleteTopics (rule A2), KIP-4, KIP-516.
+/// Source: DeleteTopics, KIP-4, KIP-516.
 pub struct DeleteTopics {
     /// Topics by name or by id.
     pub topics: Vec<TopicRef>,
@@ -83,7 +83,7 @@ pub struct TopicDeleted {
 
 /// Adds partitions to topics. Outcomes in the order of the request.
 ///
-/// Source: CreatePartitions (rule A3), KIP-195.
+/// Source: CreatePartitions, KIP-195.
 pub struct CreatePartitions {
     /// Topics and the counts wanted.
     pub topics: Vec<PartitionsWanted>,
@@ -115,7 +115,7 @@ pub struct PartitionsCreated {
 
 /// Changes configurations, key by key or as a whole. Outcomes in the order of the request.
 ///
-/// Source: IncrementalAlterConfigs (rule A6), KIP-339; AlterConfigs, KIP-133.
+/// Source: IncrementalAlterConfigs, KIP-339; AlterConfigs, KIP-133.
 pub struct AlterConfigs {
     /// Resources and what to do with them.
     pub resources: Vec<ConfigAlteration>,
@@ -199,7 +199,7 @@ impl ConfigAction {
 /// Raises or lowers the levels of features, all of them or none. A feature that comes twice takes the
 /// level that comes last.
 ///
-/// Source: UpdateFeatures (rule A12), KIP-584.
+/// Source: UpdateFeatures, KIP-584.
 pub struct UpdateFeatures {
     /// The features.
     pub updates: Vec<FeatureUpdate>,
@@ -243,14 +243,14 @@ impl UpgradeType {
     }
 }
 
-/// Hands out one producer id that was never given before, from a block of 1000 that is persisted first (V5).
+/// Hands out one producer id that was never given before, from a block of 1000 that is persisted first.
 pub struct AllocateProducerId {
     /// Where the id goes.
     pub reply: ReplyPort<Result<ProducerId, NotCommitted>>,
 }
 
-/// A broker has started. Raises the leader epoch of every partition it leads (V10), makes it leader
-/// again of the offline ones it holds, and takes leadership away where the directory is not online (V12).
+/// A broker has started. Raises the leader epoch of every partition it leads, makes it leader
+/// again of the offline ones it holds, and takes leadership away where the directory is not online.
 /// A repeated registration of the same incarnation changes nothing but the endpoints.
 #[derive(Debug)]
 pub struct RegisterBroker {
@@ -298,7 +298,7 @@ pub struct PartitionRef {
     pub partition: i32,
 }
 
-/// Raises the leader epoch of partitions that `node` leads, because a restart cut their tail (V10).
+/// Raises the leader epoch of partitions that `node` leads, because a restart cut their tail.
 pub struct RaiseLeaderEpoch {
     /// The leader that asks.
     pub node: NodeId,
@@ -310,7 +310,7 @@ pub struct RaiseLeaderEpoch {
 
 /// Takes the leadership of one partition from `node`: another in-sync replica leads, or none (leader -1).
 ///
-/// Sent by the replica keeper for a parked, failed or missing replica (V12).
+/// Sent by the replica keeper for a parked, failed or missing replica.
 pub struct MarkPartitionOffline {
     /// The node whose replica failed.
     pub node: NodeId,

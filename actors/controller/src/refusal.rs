@@ -35,7 +35,7 @@ pub enum CreateTopicRefused {
         /// The name.
         name: TopicName,
     },
-    /// Code 17: not a legal name (M10).
+    /// Code 17: not a legal name.
     #[error("topic name {name:?} is invalid: {cause}")]
     InvalidName {
         /// The name as sent.
@@ -43,7 +43,7 @@ pub enum CreateTopicRefused {
         /// Which rule it breaks.
         cause: String,
     },
-    /// Code 17: '.' and '_' count as one character when topics are told apart (M10).
+    /// Code 17: '.' and '_' count as one character when topics are told apart.
     #[error("topic '{name}' collides with existing topic '{existing}': '.' and '_' count as equal")]
     Collides {
         /// The name.

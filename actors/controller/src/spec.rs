@@ -30,7 +30,7 @@ pub struct ControllerSpec {
 /// Ends the node. Must not block.
 pub type FailStopHook = Arc<dyn Fn(FailStop) + Send + Sync>;
 
-/// Why the node must end. Source: design section 4, "fail-stop where half-alive is worse".
+/// Why the node must end: fail-stop where half-alive is worse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct FailStop {

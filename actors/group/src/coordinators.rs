@@ -45,8 +45,8 @@ pub struct GroupsListed {
 /// Why no group could be asked. Nothing was done, but for [`CoordinatorRefused::Loading`], after which
 /// the outcome is unknown.
 ///
-/// What clients do with the codes is rule V17: a session answers Loading to a classic Heartbeat with 0, to
-/// Sync with 27, to all others with 14.
+/// A session answers Loading to a classic Heartbeat with 0, to Sync with 27, to all others with 14: what
+/// clients take without ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CoordinatorRefused {
     /// Another node, or none, leads the group's partition. Code 16.

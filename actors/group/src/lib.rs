@@ -26,8 +26,8 @@
 //! on the way to the log. The keeper looks at image and registry. Rebuilt: members of a stable classic group,
 //! everything of a consumer group, offsets. Lost: a classic rebalance that was under way (members are told 22 or
 //! 25 and join again), ids handed out and not used, searches. Sessions start anew in full. Callers in hand are
-//! told to ask again ([`refusal::GroupRefused::Unloaded`]); the shell answers for those it cannot ask the state
-//! for (rule V17).
+//! told to ask again ([`refusal::GroupRefused::Unloaded`]); the shell answers for those it cannot ask the
+//! state for.
 //!
 //! What is decided and not committed is described in `state/ledger.rs`: one append is under way at a time,
 //! answers wait for it; a refused append is undone key by key, one whose outcome nobody knows ends the instance.

@@ -84,7 +84,7 @@ impl FromIterator<(TopicId, i32)> for TopicPartitions {
 
 /// Partitions by topic, each with the member epoch at which the member got it.
 ///
-/// The epoch decides which older commits are still accepted for the partition (rule V7).
+/// The epoch decides which older commits are still accepted for the partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnedPartitions(BTreeMap<TopicId, BTreeMap<i32, i32>>);
 

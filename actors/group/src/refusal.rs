@@ -134,7 +134,7 @@ pub enum GroupRefused {
     },
     /// The answer was made, but its record could not be written; nothing of it is there.
     ///
-    /// Rule V17: OffsetCommit and a KIP-848 heartbeat 16, Join, Sync and classic Heartbeat 16, the others 15.
+    /// Codes: OffsetCommit and a KIP-848 heartbeat 16, Join, Sync and classic Heartbeat 16, the others 15.
     #[error("the change could not be written: {cause}")]
     NotCommitted {
         /// What the log said.

@@ -52,7 +52,7 @@ pub struct PartitionSpec {
     pub id: PartitionId,
     /// Id of its topic; a directory of another topic is not opened.
     pub topic_id: TopicId,
-    /// Its directory. It must exist: a missing or empty one is never re-created here (rule V12),
+    /// Its directory. It must exist: a missing or empty one is never re-created here,
     /// the keeper creates the directories of new partitions with `Log::create`.
     pub dir: PathBuf,
     /// The log directory that holds it.

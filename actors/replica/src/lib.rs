@@ -22,7 +22,7 @@
 //! brought back for as long as the node runs.
 //!
 //! # Invariants
-//! 1. A directory that was assigned and is missing or empty is never made again (rule V12); it is
+//! 1. A directory that was assigned and is missing or empty is never made again; it is
 //!    looked for until it is back.
 //! 2. A partition is offered to clients only while its replica serves: what the controller shows and
 //!    what the replica says are compared at every news of either, and a request that was refused is

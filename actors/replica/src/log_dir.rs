@@ -257,7 +257,7 @@ impl Handler<CheckpointsRead> for LogDir {
         let numbers = match read.outcome {
             Ok(numbers) => numbers,
             // The next write would replace numbers that can perhaps be read a moment later, and with
-            // them the starts of logs whose records were deleted (rule V11).
+            // them the starts of logs whose records were deleted.
             Err(cause) => return cx.fail(Fault::new(cause)),
         };
         if let Some(cause) = &numbers.malformed {

@@ -1,5 +1,5 @@
 //! Counts connections of the node and of each client address, and says when to accept no more.
-//! Source: rules F11 and V4; KIP-402, KIP-612.
+//! Source: KIP-402, KIP-612.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -154,7 +154,7 @@ impl Connections {
     }
 
     /// Whether another connection of a listener may be accepted. If not, the acceptor stops, so that
-    /// clients hang in connecting instead of being cut off (V4); `waker` is called when one has closed.
+    /// clients hang in connecting instead of being cut off; `waker` is called when one has closed.
     pub(crate) fn room(&self, listener: &str, now: Instant, waker: &Waker) -> Room {
         let mut open = self.lock();
         let node = open.limits.node;

@@ -1,5 +1,5 @@
 //! Kafka's error code for each refusal of a group or its coordinator. A code that the client of the API in
-//! hand does not expect ends it, so the same fact has several codes (V17).
+//! hand does not expect ends it, so the same fact has several codes.
 
 use kabuki_group::refusal::{CommitRefused, DeleteOffsetRefused, GroupRefused};
 use kabuki_protocol::error::ErrorCode;

@@ -1,5 +1,5 @@
 //! The acceptor of one listener: takes connections from its socket and puts a session on stage for
-//! each. It stops accepting while the node has as many connections as it may have (V4).
+//! each. It stops accepting while the node has as many connections as it may have.
 
 use std::fmt::Display;
 use std::io;

@@ -20,7 +20,7 @@ pub(crate) struct AppendAnswered {
     pub(crate) outcome: Result<Result<RecordsAppended, AppendRefused>, NoReply>,
 }
 
-/// A partition told its log start, which the answer to a refused batch has to name (V2).
+/// A partition told its log start, which the answer to a refused batch has to name.
 pub(crate) struct LogStartFound {
     pub(crate) ticket: Ticket,
     pub(crate) index: usize,

@@ -1,5 +1,5 @@
 //! Kafka's error code for each refusal, in one place per refusal. What a client does upon a code
-//! decides, not how near its name is (V17).
+//! decides, not how near its name is.
 
 use kabuki_controller::messages::{
     AlterConfigsRefused, CreatePartitionsRefused, CreateTopicRefused, DeleteTopicRefused,
@@ -14,7 +14,7 @@ use kabuki_runtime::{AskError, NoReply, Undelivered};
 use crate::routes::Unrouted;
 use crate::state::fetch_sessions::FetchSessionRefused;
 
-/// Code and `log_start_offset` of a batch that a partition refused (V2).
+/// Code and `log_start_offset` of a batch that a partition refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProduceFailure {
     pub(crate) code: ErrorCode,
@@ -67,7 +67,7 @@ pub(crate) fn record_refused(refused: &RecordRefused) -> ErrorCode {
     }
 }
 
-/// Produce whose partition did not answer: 7 says "may be written", 56 and 6 "surely not" (V17).
+/// Produce whose partition did not answer: 7 says "may be written", 56 and 6 "surely not".
 pub(crate) fn append_unanswered(no_reply: NoReply) -> ErrorCode {
     match no_reply {
         NoReply::Lost => ErrorCode::RequestTimedOut,
@@ -77,7 +77,7 @@ pub(crate) fn append_unanswered(no_reply: NoReply) -> ErrorCode {
     }
 }
 
-/// A read whose partition did not answer. Never 7, on which a Java consumer throws (V17).
+/// A read whose partition did not answer. Never 7, on which a Java consumer throws.
 pub(crate) fn read_unanswered(no_reply: NoReply) -> ErrorCode {
     match no_reply {
         NoReply::NotDone(Undelivered::Stopped) => ErrorCode::NotLeaderOrFollower,
@@ -136,7 +136,7 @@ pub(crate) fn not_served(why: &NotServed, foreign: ErrorCode) -> ErrorCode {
 impl From<&ReadRefused> for ErrorCodeOf {
     fn from(refused: &ReadRefused) -> Self {
         Self(match refused {
-            // For requests that name topics, `fetch` answers 3 instead (E10).
+            // For requests that name topics, `fetch` answers 3 instead.
             ReadRefused::NotServed(why) => not_served(why, ErrorCode::InconsistentTopicId),
             ReadRefused::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadRefused::Corrupt { .. } => ErrorCode::CorruptMessage,

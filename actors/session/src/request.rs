@@ -26,7 +26,7 @@ const GROWTH_MAX: usize = 32;
 pub(crate) enum Incoming {
     Request(Received),
     /// The frame has no readable header, or asks what nobody here answers. The connection is closed
-    /// in its turn, after the answers to what came before it (F1 to F3).
+    /// in its turn, after the answers to what came before it.
     Unreadable {
         cause: String,
     },
@@ -89,7 +89,7 @@ impl Incoming {
 }
 
 impl Received {
-    /// Reads the body. Bytes left over behind it are ignored, as Kafka does (F6).
+    /// Reads the body. Bytes left over behind it are ignored, as Kafka does.
     pub(crate) fn decode<R: Request>(mut self) -> Result<R, DecodeError> {
         R::decode(&mut self.body, self.header.api_version)
     }
@@ -109,7 +109,7 @@ impl Received {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Frame(EncodedFrame),
-    /// Produce with acks=0 that went well: not a byte (P4).
+    /// Produce with acks=0 that went well: not a byte.
     Nothing,
     /// Nothing more is answered on this connection.
     Close {
@@ -122,12 +122,12 @@ pub(crate) enum Answer {
 #[derive(Clone)]
 pub(crate) struct RequestContext {
     pub(crate) services: Arc<SessionServices>,
-    /// Listener the client came in by: clients are told the endpoints of the same name (M8).
+    /// Listener the client came in by: clients are told the endpoints of the same name.
     pub(crate) listener: Arc<str>,
     pub(crate) peer: SocketAddr,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
-    /// Null is taken for the empty text (F7).
+    /// Null is taken for the empty text.
     pub(crate) client_id: Arc<str>,
 }
 

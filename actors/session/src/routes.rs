@@ -20,7 +20,7 @@ pub(crate) enum Unrouted {
     /// The image knows no such partition: 3.
     UnknownPartition,
     /// Another node leads, or none (-1), or this one leads and its actor is not on stage yet: 6.
-    /// Never 5, upon which a Java consumer ends (V17).
+    /// Never 5, upon which a Java consumer ends.
     NotLeader {
         leader: NodeId,
         leader_epoch: LeaderEpoch,

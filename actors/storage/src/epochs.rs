@@ -93,7 +93,7 @@ impl EpochCache {
         after.checked_sub(1).map(|at| self.entries[at].epoch)
     }
 
-    /// The largest epoch at or below `asked` and the offset where it ends (rule L5): the start of the
+    /// The largest epoch at or below `asked` and the offset where it ends: the start of the
     /// next epoch, or `log_end` for the newest. `None` where Kafka answers -1/-1: nothing is known, or
     /// `asked` is newer than all.
     pub fn end_offset_for(

@@ -51,7 +51,7 @@ fn config(dice: &mut StdRng) -> LogConfig {
     }
 }
 
-/// A leader takes an epoch, which is durable in the metadata log (rule V10).
+/// A leader takes an epoch, which is durable in the metadata log.
 fn lead(opened: &mut Opened) {
     let epoch = opened
         .epochs

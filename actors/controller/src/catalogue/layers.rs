@@ -117,7 +117,7 @@ impl<'a> ConfigLayers<'a> {
         }
     }
 
-    /// All topic keys as DescribeConfigs shows them. Rule A7; the caller filters keys and drops
+    /// All topic keys as DescribeConfigs shows them. The caller filters keys and drops
     /// synonyms and documentation that were not asked for.
     pub fn describe_topic(&self) -> Vec<ConfigEntry> {
         topic_keys()

@@ -36,7 +36,7 @@ pub struct TopicConfig {
     pub min_cleanable_dirty_ratio: f64,
     /// `min.compaction.lag.ms`.
     pub min_compaction_lag_ms: i64,
-    /// `min.insync.replicas`, not yet capped by the replication factor (V2).
+    /// `min.insync.replicas`, not yet capped by the replication factor.
     pub min_insync_replicas: i32,
     /// `preallocate`.
     pub preallocate: bool,

@@ -245,7 +245,7 @@ fn ensure(is_so: bool, cause: impl FnOnce() -> String) -> Result<(), String> {
     if is_so { Ok(()) } else { Err(cause()) }
 }
 
-/// The name with '_' for each '.', for names that hold one of them (M10).
+/// The name with '_' for each '.', for names that hold one of them.
 pub(super) fn folded(name: &str) -> Option<String> {
     name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }

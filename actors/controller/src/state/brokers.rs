@@ -1,4 +1,4 @@
-//! Brokers, leaders and directories: what the nodes themselves report. Rules V10, V12, KIP-858.
+//! Brokers, leaders and directories: what the nodes themselves report. Source: KIP-858.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::records::{MetadataRecord, Records};
 use crate::refusal::ChangeRefused;
 
 impl Metadata {
-    /// A new incarnation raises the epoch of all it leads (V10) and takes up what was offline with it;
-    /// partitions in a directory that did not come back lose it as leader (V12).
+    /// A new incarnation raises the epoch of all it leads and takes up what was offline with it;
+    /// partitions in a directory that did not come back lose it as leader.
     pub(crate) fn register_broker(&self, command: &RegisterBroker) -> Decision<BrokerRegistered> {
         let known = self.image.broker(command.node);
         let is_repeated = known.is_some_and(|known| known.incarnation == command.incarnation);
@@ -117,7 +117,7 @@ impl Metadata {
         }
     }
 
-    /// The leader itself asks for a new epoch, because a restart cut its tail (V10).
+    /// The leader itself asks for a new epoch, because a restart cut its tail.
     pub(crate) fn raise_leader_epoch(
         &self,
         node: NodeId,
@@ -189,7 +189,7 @@ fn find(image: &MetadataImage, at: PartitionRef) -> Option<&PartitionImage> {
     image.topic_by_id(at.topic)?.partition(at.partition)
 }
 
-/// Every change of leadership, also one to nobody or to the same node, is a new epoch (V10).
+/// Every change of leadership, also one to nobody or to the same node, is a new epoch.
 fn led_by(at: PartitionRef, image: &PartitionImage, leader: NodeId) -> MetadataRecord {
     MetadataRecord::LeaderChanged {
         topic: at.topic,

@@ -1,4 +1,4 @@
-//! Changing configurations, key by key (rule A6, KIP-339) or as a whole (KIP-133).
+//! Changing configurations, key by key (KIP-339) or as a whole (KIP-133).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

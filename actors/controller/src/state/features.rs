@@ -1,4 +1,4 @@
-//! Raising and lowering the levels of features. Rule A12, KIP-584, KIP-778.
+//! Raising and lowering the levels of features. Source: KIP-584, KIP-778.
 
 use std::collections::BTreeMap;
 

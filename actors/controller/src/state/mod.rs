@@ -99,7 +99,7 @@ impl Metadata {
             .try_for_each(|record| apply(&mut self.image, record))
     }
 
-    /// Hands out one id, and reserves the next block when none is left. Rule V5.
+    /// Hands out one id, and reserves the next block when none is left.
     pub(crate) fn allocate_producer_id(&mut self) -> Decision<ProducerId> {
         let mut records = Records::new();
         if self.free_producer_ids.0 == self.free_producer_ids.1 {

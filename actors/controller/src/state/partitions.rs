@@ -1,4 +1,4 @@
-//! Adding partitions to topics. Rule A3.
+//! Adding partitions to topics.
 
 use std::collections::HashMap;
 

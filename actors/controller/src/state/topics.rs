@@ -1,4 +1,4 @@
-//! Creating and deleting topics. Rules A1, A2, V9, M10, M11.
+//! Creating and deleting topics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::messages::{NewTopic, TopicCreated, TopicDeleted, TopicRef};
 use crate::records::{MetadataRecord, NodeList, RecordResource, Records};
 use crate::refusal::{AssignmentRefused, CreateTopicRefused, DeleteTopicRefused};
 
-/// Kafka's topic of its own metadata, which clients never may create (A1).
+/// Kafka's topic of its own metadata, which clients never may create.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
 type Created = Result<TopicCreated, CreateTopicRefused>;
@@ -30,7 +30,7 @@ fn refused_as_one(topics: &[NewTopic], refused: &CreateTopicRefused) -> Decision
 
 impl Metadata {
     /// Judges each topic against the image *before* the request, as Kafka does: two names that collide
-    /// with each other only are both created (V9).
+    /// with each other only are both created.
     pub(crate) fn create_topics(
         &self,
         topics: &[NewTopic],

@@ -71,7 +71,7 @@ pub struct SyncGroup {
     pub member_id: MemberId,
     /// Instance id of a static member.
     pub instance_id: Option<InstanceId>,
-    /// v5 and later; the session has refused their absence (rule V6).
+    /// v5 and later; the session has refused their absence.
     pub protocol_type: Option<Arc<str>>,
     /// v5 and later.
     pub protocol_name: Option<Arc<str>>,

@@ -129,7 +129,7 @@ impl Group {
         self.ledger.durable.apply(change);
     }
 
-    /// Begins to work with what was replayed: sessions of all members start anew. Rule G25.
+    /// Begins to work with what was replayed: sessions of all members start anew.
     pub fn loaded(&mut self, cx: &Context<'_>) -> Effects {
         // Both at once is no state that a group writes; the newer protocol is the later one.
         if self.ledger.durable.consumer.is_void() {

@@ -1,4 +1,4 @@
-//! A group as administrators see it. Rules G22, G23 and K7.
+//! A group as administrators see it.
 
 use std::sync::Arc;
 

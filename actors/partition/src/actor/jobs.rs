@@ -35,7 +35,7 @@ impl JobFault {
         matches!(self, Self::Log(LogFault::CorruptBatch { .. }))
     }
 
-    /// True where the directory is not what it should be, so that no restart helps (rule V12).
+    /// True where the directory is not what it should be, so that no restart helps.
     pub(crate) fn is_missing(&self) -> bool {
         match self {
             Self::Log(LogFault::ForeignTopic { .. }) => true,

@@ -248,7 +248,7 @@ fn open_log(fs: &dyn FileSystem, opening: Opening) -> Result<Opened, LogFault> {
             Err(fault) => tail_refused = Some(fault),
         }
     }
-    // With `flush.messages` nothing is shown that a crash of the machine can take back (rule V11).
+    // With `flush.messages` nothing is shown that a crash of the machine can take back.
     if tail_refused.is_none()
         && config.flush_messages < FLUSH_MESSAGES_NEVER
         && recovered.log.recovery_point() < recovered.log.log_end()

@@ -14,7 +14,7 @@ use super::probe::rewrite_tail;
 use crate::messages::{CheckpointPartition, LogTrimmed, PartitionMoved, TrimLog, TrimRefused};
 use crate::state::{CheckpointPlan, Probe, SyncDepth, SyncPlan};
 
-/// How often producers that fell silent are forgotten, while there are any (rule I9).
+/// How often producers that fell silent are forgotten, while there are any.
 const PRODUCER_EXPIRY_PERIOD: Duration = Duration::from_secs(600);
 
 /// Pause before a checkpoint is sent again that the log directory had no room for.

@@ -9,7 +9,7 @@ use kabuki_runtime::{Message, ReplyPort, Undelivered};
 /// What must have happened before an append is answered.
 ///
 /// `acks=0` travels as `Leader`: the session sends no bytes for it, but still closes the
-/// connection when the append is refused (rule P4).
+/// connection when the append is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequiredAcks {
     /// `acks=1`: written to the log of the leader.
@@ -23,7 +23,7 @@ pub enum RequiredAcks {
 /// The batch has passed `check_batch`, so only what needs the state of the partition is checked
 /// here: leadership, sequence numbers, the disk. A port that is dropped (`NoReply::Lost`) means
 /// that the batch may have been written; `NoReply::NotDone` and every refusal mean that it was not.
-/// Source: rules P5, P13, I1 to I9 and V17. Sent by the session.
+/// Sent by the session.
 pub struct AppendRecords {
     /// The topic the sender means; a partition of another topic with the same name refuses.
     pub topic_id: TopicId,
@@ -64,7 +64,7 @@ pub(crate) fn batch_fingerprint(batch: &CheckedBatch) -> u64 {
     (u64::from(batch.header.crc) << 32) | (batch.bytes.len() as u64 & 0xffff_ffff)
 }
 
-/// A batch is in the log; for a resent one: was already, at the offset told here (rule I2).
+/// A batch is in the log; for a resent one: was already, at the offset told here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordsAppended {
     /// Offset of the first record of the batch.
@@ -75,7 +75,7 @@ pub struct RecordsAppended {
     pub log_start: Offset,
 }
 
-/// Why a batch was not written. None of its bytes are in the log (code 56 of rule V17 is allowed).
+/// Why a batch was not written. None of its bytes are in the log (code 56 is allowed).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendRefused {
     /// The partition of this name belongs to another topic: the one that was meant is deleted, or
@@ -102,7 +102,7 @@ pub enum AppendRefused {
         sent: i32,
         /// The number that would have been accepted.
         expected: i32,
-        /// First offset of the log, told to the client (rule V2).
+        /// First offset of the log, told to the client.
         log_start: Offset,
     },
     /// A newer instance of the producer has written. Kafka: 47.
@@ -114,7 +114,7 @@ pub enum AppendRefused {
         sent: i16,
         /// Epoch known for the producer.
         current: i16,
-        /// First offset of the log, told to the client (rule V2).
+        /// First offset of the log, told to the client.
         log_start: Offset,
     },
     /// This batch crashed the partition twice. Kafka: 56 while the state is the suspect (no other

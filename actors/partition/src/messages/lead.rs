@@ -11,7 +11,7 @@ use crate::PartitionConfig;
 
 /// Makes this replica the leader in `leader_epoch`.
 ///
-/// The metadata log holds the epoch before it is ordered (rule V10); the partition's epoch file gets
+/// The metadata log holds the epoch before it is ordered; the partition's epoch file gets
 /// it with the next recovery point. The epoch this replica leads in already is answered at once.
 /// Sent by the replica keeper when the metadata image says so; a restarted partition takes up
 /// its leadership itself, from `PartitionSpec::leadership`.

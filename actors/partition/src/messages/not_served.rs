@@ -2,7 +2,7 @@
 
 use kabuki_protocol::ids::{LeaderEpoch, TopicId};
 
-/// Why a request that names a topic and a leader epoch is not served (rules E8 and E10).
+/// Why a request that names a topic and a leader epoch is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotServed {
     /// The partition of this name belongs to another topic: the one that was meant is deleted, or

@@ -20,7 +20,7 @@ pub enum Isolation {
 
 /// Reads whole batches from the one that holds `fetch_offset`, never past the high watermark.
 ///
-/// Source: rules E3 to E9 and V3. Sent by the session.
+/// Sent by the session.
 pub struct ReadRecords {
     /// The topic the sender means; a partition of another topic with the same name refuses.
     pub topic_id: TopicId,
@@ -28,11 +28,11 @@ pub struct ReadRecords {
     pub fetch_offset: Offset,
     /// Most bytes to return; 0 is allowed.
     pub bytes_max: usize,
-    /// Return one whole batch even if it is larger than `bytes_max` (rule E3).
+    /// Return one whole batch even if it is larger than `bytes_max`.
     pub must_return_one: bool,
-    /// Leader epoch the reader knows, -1 for no check (rule E8).
+    /// Leader epoch the reader knows, -1 for no check.
     pub current_leader_epoch: LeaderEpoch,
-    /// Epoch of the last record the reader has, -1 for no check (rule E9).
+    /// Epoch of the last record the reader has, -1 for no check.
     pub last_fetched_epoch: LeaderEpoch,
     /// Which records may be seen.
     pub isolation: Isolation,
@@ -82,8 +82,8 @@ pub enum ReadRefused {
     /// This replica does not serve the request.
     #[error(transparent)]
     NotServed(#[from] NotServed),
-    /// The offset lies outside the log, or the reader's last epoch was never written here
-    /// (rule V3). Kafka: 1.
+    /// The offset lies outside the log, or the reader's last epoch was never written here.
+    /// Kafka: 1.
     #[error("offset {fetch_offset} is outside {log_start}..={log_end}")]
     OffsetOutOfRange {
         /// Offset asked for.
@@ -122,7 +122,7 @@ pub struct WatcherId(pub u64);
 /// Replaces the watcher's earlier wish, whose port is then dropped: the session that replaces it
 /// no longer waits for it. When the high watermark is past `after` already, the answer is at once.
 /// A port that comes back without an answer (crash, stop) is to be treated as `Changed`.
-/// Source: rule E1. Sent by the session with a parked fetch.
+/// Sent by the session with a parked fetch.
 pub struct WatchPartition {
     /// The topic the sender means; in a partition of another topic it is `Removed` at once.
     pub topic_id: TopicId,

@@ -28,7 +28,7 @@ pub enum OffsetTarget {
     Timestamp(i64),
 }
 
-/// Looks up one offset. Source: rules L1 to L4. Sent by the session.
+/// Looks up one offset. Sent by the session.
 pub struct FindOffset {
     /// The topic the sender means; a partition of another topic with the same name refuses.
     pub topic_id: TopicId,
@@ -36,7 +36,7 @@ pub struct FindOffset {
     pub target: OffsetTarget,
     /// Which records may be seen.
     pub isolation: Isolation,
-    /// Leader epoch the asker knows, -1 for no check (rule E8).
+    /// Leader epoch the asker knows, -1 for no check.
     pub current_leader_epoch: LeaderEpoch,
     /// Gets the answer.
     pub reply: ReplyPort<Result<OffsetFound, FindRefused>>,
@@ -70,7 +70,7 @@ pub struct OffsetFound {
 }
 
 impl OffsetFound {
-    /// The answer when no record matches: -1 in all fields, no error (rule L2).
+    /// The answer when no record matches: -1 in all fields, no error.
     pub const NONE: Self = Self {
         offset: Offset::NONE,
         timestamp: -1,
@@ -84,7 +84,7 @@ pub enum FindRefused {
     /// This replica does not serve the request.
     #[error(transparent)]
     NotServed(#[from] NotServed),
-    /// The high watermark has not yet reached the start of this epoch (rule L3). Kafka: 78, 5
+    /// The high watermark has not yet reached the start of this epoch. Kafka: 78, 5
     /// before version 5.
     #[error("high watermark {high_watermark} is below the epoch start {epoch_start}")]
     OffsetNotAvailable {
@@ -101,11 +101,11 @@ pub enum FindRefused {
     },
 }
 
-/// Finds the end of an epoch. Source: rule L5. Sent by the session.
+/// Finds the end of an epoch. Sent by the session.
 pub struct FindEpochEnd {
     /// The topic the sender means; a partition of another topic with the same name refuses.
     pub topic_id: TopicId,
-    /// Leader epoch the asker knows, -1 for no check (rule E8).
+    /// Leader epoch the asker knows, -1 for no check.
     pub current_leader_epoch: LeaderEpoch,
     /// Epoch whose end is wanted.
     pub leader_epoch: LeaderEpoch,
@@ -138,11 +138,11 @@ pub struct EpochEnd {
     pub end_offset: Offset,
 }
 
-/// Moves the log start up to `before`; answered once the new log start is durable (rule V11).
+/// Moves the log start up to `before`; answered once the new log start is durable.
 ///
 /// Records below it are never served again; whole segments below it are deleted in the background.
 /// Whether the topic allows it at all (compact only: 44, internal: 17) is the session's to check.
-/// Source: KIP-107, rule L6. Sent by the session and by retention.
+/// Source: KIP-107. Sent by the session and by retention.
 pub struct TrimLog {
     /// The topic the sender means; a partition of another topic with the same name refuses.
     pub topic_id: TopicId,

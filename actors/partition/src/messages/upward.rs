@@ -37,7 +37,7 @@ pub enum PartitionFact {
         cut_bytes: u64,
     },
     /// Records that this or an earlier incarnation may have shown or acknowledged are gone: the
-    /// controller is to raise the leader epoch (rule V10), and the partition does not serve before.
+    /// controller is to raise the leader epoch, and the partition does not serve before.
     TailCut {
         /// Where the log ends now.
         log_end: Offset,
@@ -63,7 +63,7 @@ pub enum PartitionFact {
         /// What the disk said.
         cause: String,
         /// True when the directory is missing, empty or another topic's: restarts do not help and
-        /// nothing is created in its place (rule V12).
+        /// nothing is created in its place.
         is_missing: bool,
     },
 }

@@ -218,7 +218,7 @@ enum Verdict {
     Refused(AppendRefused),
 }
 
-/// Applies rules I2 to I6.
+/// What the sequence numbers of its producer make of a batch.
 fn judge(batch: &CheckedBatch, producers: &ProducerTable, log_start: Offset) -> Verdict {
     match producers.check(&producer_batch(batch)) {
         ProducerVerdict::Append => Verdict::New,
@@ -322,7 +322,7 @@ impl<T> Draft<T> {
         }
     }
 
-    /// Gives a batch the next offsets (rule P13).
+    /// Gives a batch the next offsets.
     fn place(
         &mut self,
         batch: CheckedBatch,

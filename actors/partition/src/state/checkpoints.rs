@@ -56,7 +56,7 @@ impl<T> Checkpoints<T> {
         }
     }
 
-    /// Decides on a trim (rule L6); `before` -1 stands for the high watermark. Returns the offset that
+    /// Decides on a trim; `before` -1 stands for the high watermark. Returns the offset that
     /// must be synced before it is stored.
     pub(crate) fn trim(
         &mut self,

@@ -10,7 +10,7 @@ pub(crate) struct Leadership {
     epoch: LeaderEpoch,
     epoch_start: Offset,
     is_leading: bool,
-    /// Serving needs a greater epoch than this: shown records were lost in it (rule V10).
+    /// Serving needs a greater epoch than this: shown records were lost in it.
     lost_epoch: LeaderEpoch,
 }
 
@@ -97,7 +97,7 @@ impl Leadership {
         std::mem::replace(&mut self.is_leading, false)
     }
 
-    /// Checks that this replica leads, and the epoch that a request names (rule E8); only -1 names none.
+    /// Checks that this replica leads, and the epoch that a request names; only -1 names none.
     pub(crate) fn check(&self, sent: LeaderEpoch) -> Result<(), NotServed> {
         let current = self.epoch;
         if !self.is_leading {

@@ -48,7 +48,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Positions after a recovery: everything in the log counts as committed (rule V11, one replica).
+    /// Positions after a recovery: everything in the log counts as committed, as there is one replica.
     ///
     /// The recovery has synced the log where `flush.messages` asks for it, so nothing that is shown
     /// here can be lost that was not shown before.
@@ -233,7 +233,7 @@ impl Marks {
     }
 
     /// True while `flush.messages` or more records are not on the medium: then neither an answer nor
-    /// a reader may see them (rule V11).
+    /// a reader may see them.
     fn must_sync_first(&self) -> bool {
         self.written.since(self.synced) >= self.flush_messages
     }

@@ -40,7 +40,7 @@ impl<T: Tickets> PartitionState<T> {
         }
     }
 
-    /// Decides on a read (rules E4 to E9 and V3).
+    /// Decides on a read.
     pub(crate) fn read(
         &self,
         fetch_offset: Offset,
@@ -95,7 +95,7 @@ impl<T: Tickets> PartitionState<T> {
         }
     }
 
-    /// Decides on a look-up (rules L1 to L4).
+    /// Decides on a look-up.
     pub(crate) fn find(
         &self,
         target: OffsetTarget,
@@ -158,7 +158,7 @@ impl<T: Tickets> PartitionState<T> {
         }
     }
 
-    /// Where an epoch ends (rule L5).
+    /// Where an epoch ends.
     pub(crate) fn find_epoch_end(
         &self,
         leader_epoch: LeaderEpoch,

@@ -292,7 +292,7 @@ fn a_reader_that_went_another_way_is_told_where() {
     assert!(matches!(read(&state, 9, -1, 1), Ok(ReadPlan::Files { .. })));
     assert_eq!(read(&state, 11, -1, 1), answer(&state, Some((1, 10))));
     assert_eq!(read(&state, 9, -1, 2), answer(&state, Some((1, 10))));
-    // Rule V3: an epoch nobody has heard of is out of range.
+    // An epoch nobody has heard of is out of range.
     assert!(matches!(
         read(&state, 9, -1, 4),
         Err(ReadRefused::OffsetOutOfRange { .. })

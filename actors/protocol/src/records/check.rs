@@ -120,7 +120,7 @@ pub fn leading_attributes(records: &[u8]) -> Option<Attributes> {
     (magic == MAGIC).then(|| Attributes(i16::from_be_bytes(*bytes)))
 }
 
-/// Cuts the one batch out of what came: rules P2 and V1.
+/// Cuts the one batch out of what came.
 ///
 /// A batch that is cut counts as none; bytes behind it are dropped unless they read as a batch.
 fn single_batch(
@@ -225,7 +225,7 @@ fn check_place_and_sum(
     Ok(header.verify_crc(batch)?)
 }
 
-/// Counts, kind and sequence of the header: rule P10.
+/// Counts, kind and sequence of the header.
 fn check_header(header: &BatchHeader) -> Result<(), RecordRefused> {
     let BatchHeader {
         record_count,

@@ -248,8 +248,7 @@ impl Handler<AskAgainDue> for ReplicaKeeper {
 
 impl Handler<DirectoriesAssigned> for ReplicaKeeper {
     fn handle(&mut self, assigned: DirectoriesAssigned, cx: &mut Context<Self>) {
-        // Until it is known where a partition lies, one whose disk is gone would be made anew
-        // (rule V12).
+        // Until it is known where a partition lies, one whose disk is gone would be made anew.
         if let Err(cause) = assigned.outcome {
             slog::warn!(cx.log(), "directories not assigned"; "cause" => cause);
             cx.tell_after(ASSIGN_PAUSE, AssignAgainDue);

@@ -7,8 +7,7 @@
 //! | 4 | features whose lowest version is 0 are shown |
 //!
 //! Only what is built is named: clients switch behaviour on presence. So `transaction.version`, which
-//! would put Java on transactions of the second kind, is absent (V15).
-//! Source: rules F4, F5, F12, V15; 1.3.
+//! would put Java on transactions of the second kind, is absent.
 
 use kabuki_controller::features::FEATURES;
 use kabuki_protocol::api::APIS;

@@ -1,6 +1,6 @@
 //! CreatePartitions (key 37): adds partitions to topics, each by itself. Versions 0 to 3, all alike.
 //!
-//! The count asked for is that after the change. Source: rule A3; KIP-195.
+//! The count asked for is that after the change. Source: KIP-195.
 
 use std::collections::HashSet;
 

@@ -9,7 +9,7 @@
 //! | 5 | the answer has the topic's shape and configuration |
 //! | 7 | the answer has the topic id |
 //!
-//! Source: rules A1, V9; KIP-4, KIP-464, KIP-525.
+//! Source: KIP-4, KIP-464, KIP-525.
 
 use std::collections::HashSet;
 

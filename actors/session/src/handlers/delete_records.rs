@@ -1,8 +1,8 @@
 //! DeleteRecords (key 21): moves the log start of partitions. Versions 0 to 2.
 //!
-//! Answered once the new log start is durable, so it does not come back after a crash (V11). Topics
+//! Answered once the new log start is durable, so it does not come back after a crash. Topics
 //! that are only compacted refuse it (44), internal ones too (17).
-//! Source: rules L6, V11; KIP-107.
+//! Source: KIP-107.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,7 +9,7 @@
 //! | 5 | error message |
 //! | 6 | topics by name or by id, one of both |
 //!
-//! Source: rule A2; KIP-4, KIP-516.
+//! Source: KIP-4, KIP-516.
 
 use std::collections::HashSet;
 

@@ -5,7 +5,7 @@
 //! | 1 | brokers or controllers: controllers are not told on this listener (114) |
 //! | 2 | fenced brokers too, if asked |
 //!
-//! Source: rule A9; KIP-700, KIP-919, KIP-1073.
+//! Source: KIP-700, KIP-919, KIP-1073.
 
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::messages::describe_cluster::{

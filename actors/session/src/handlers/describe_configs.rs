@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 3 | type of each key; documentation, if asked |
 //!
-//! Source: rule A7; KIP-226, KIP-569.
+//! Source: KIP-226, KIP-569.
 
 use std::collections::{HashMap, HashSet};
 

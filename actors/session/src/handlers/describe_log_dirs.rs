@@ -10,7 +10,7 @@
 //! | 4 | size of the file system, and what is left of it |
 //! | 5 | cordoned directories: none, they are not built |
 //!
-//! Source: rule A10; KIP-113, KIP-827, KIP-1066.
+//! Source: KIP-113, KIP-827, KIP-1066.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

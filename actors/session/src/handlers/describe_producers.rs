@@ -1,7 +1,7 @@
 //! DescribeProducers (key 61): names the producers whose sequences and transactions partitions
 //! remember. Version 0.
 //!
-//! Source: rule T14; KIP-664.
+//! Source: KIP-664.
 
 use std::collections::{HashMap, HashSet};
 

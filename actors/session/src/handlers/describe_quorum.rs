@@ -10,7 +10,7 @@
 //! | 1 | times at which a voter fetched; that of a leader is now |
 //! | 2 | texts for errors; how voters are reached |
 //!
-//! Source: rule A11; KIP-595, KIP-836, KIP-853.
+//! Source: KIP-595, KIP-836, KIP-853.
 
 use kabuki_controller::image::{BrokerImage, MetadataImage};
 use kabuki_protocol::error::ErrorCode;

@@ -4,7 +4,7 @@
 //! `max.request.partition.size.limit` says, and the place where the next one starts. The replicas that
 //! are eligible to lead (KIP-966) are none, as there is no replication between nodes yet.
 //!
-//! Source: rule M13; KIP-966.
+//! Source: KIP-966.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //!
 //! The session owns the wait: all partitions are read, and while there is too little to answer, each
 //! tells the session once when it moves; what moved is read again and the whole request judged anew.
-//! Nothing else of the connection runs meanwhile (V16). Fetch sessions are in
+//! Nothing else of the connection runs meanwhile. Fetch sessions are in
 //! `state::fetch_sessions`, the order and limits of reading in `state::fetch_round`.
 //!
 //! | version | what it added here |
@@ -15,8 +15,8 @@
 //! | 15 | replica state in place of the replica id |
 //! | 16 | current leader and its endpoint upon 6 and 74 |
 //!
-//! zstd data goes to every version as it is stored (V3). A fetch by a replica is refused: there is
-//! no replication between nodes yet. Source: rules E1 to E20, V3, V13, V16, V17; KIP-227, KIP-74.
+//! zstd data goes to every version as it is stored. A fetch by a replica is refused: there is
+//! no replication between nodes yet. Source: KIP-227, KIP-74.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -342,7 +342,7 @@ impl Session {
             if current_leader_epoch > image.leader_epoch {
                 return Err(PartitionFetched::failed(ErrorCode::UnknownLeaderEpoch));
             }
-            // No replica of ours fetches over this protocol: whoever asks holds none (E17).
+            // No replica of ours fetches over this protocol: whoever asks holds none.
             let leader = Some((image.leader, image.leader_epoch));
             return Err(PartitionFetched::Failed {
                 code: ErrorCode::NotLeaderOrFollower,
@@ -547,7 +547,7 @@ impl Handler<ReadAnswered> for Session {
 }
 
 impl Handler<WatchEnded> for Session {
-    /// A partition moved, or lost the watcher: what it would answer may have changed (E1).
+    /// A partition moved, or lost the watcher: what it would answer may have changed.
     fn handle(&mut self, message: WatchEnded, _cx: &mut Context<Self>) {
         let key = (message.topic, message.partition);
         let watch = self.fetch.watches.get(&key);

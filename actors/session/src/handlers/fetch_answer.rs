@@ -121,7 +121,7 @@ pub(super) fn failure(context: &RequestContext, code: ErrorCode, request: FetchR
     })
 }
 
-/// The answer; its fetch session notes it, and leaves out what did not move (E12).
+/// The answer; its fetch session notes it, and leaves out what did not move.
 pub(super) fn answer(
     context: &RequestContext,
     image: &MetadataImage,
@@ -237,7 +237,7 @@ fn partition_data(
 ) -> PartitionData {
     let empty = PartitionData {
         partition_index,
-        // Null here is not "no records": clients take the field for present (E5).
+        // Null here is not "no records": clients take the field for present.
         records: Some(Bytes::new()),
         ..PartitionData::default()
     };
@@ -258,7 +258,7 @@ fn partition_data(
                     end_offset: end.get(),
                 }
             }),
-            // No transaction can be open or aborted yet: none is listed (E7).
+            // No transaction can be open or aborted yet: none is listed.
             aborted_transactions: match isolation {
                 Isolation::ReadUncommitted => None,
                 Isolation::ReadCommitted => Some(Vec::new()),

@@ -11,7 +11,7 @@
 //! | 4 | several keys at once |
 //! | 6 | keys of share groups (before: 42) |
 //!
-//! Source: rules G1, G24; 1.3.6; KIP-699.
+//! Source: KIP-699.
 
 use kabuki_controller::image::MetadataImage;
 use kabuki_group::OFFSETS_TOPIC;

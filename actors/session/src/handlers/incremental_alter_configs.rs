@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs (key 44): changes single configuration keys. Versions 0 and 1, alike.
 //!
-//! Source: rule A6; KIP-339.
+//! Source: KIP-339.
 
 use kabuki_controller::messages::{ConfigAction, ConfigChange, ConfigOperation};
 use kabuki_protocol::messages::incremental_alter_configs::{

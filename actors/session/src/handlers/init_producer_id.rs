@@ -2,13 +2,13 @@
 //!
 //! Without a transactional id every request gets a fresh id and epoch 0, whatever id it names. With
 //! one it is answered 35, as FindCoordinator is: there are no transactions yet. While no block of ids
-//! is durable the answer is 14, which clients retry (V5).
+//! is durable the answer is 14, which clients retry.
 //!
 //! | version | what it added here |
 //! |---|---|
 //! | 3 | id and epoch the producer has: both or neither |
 //!
-//! Source: rule V5; KIP-98, KIP-360.
+//! Source: KIP-98, KIP-360.
 
 use kabuki_controller::messages::AllocateProducerId;
 use kabuki_protocol::error::ErrorCode;

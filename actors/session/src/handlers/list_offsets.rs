@@ -1,7 +1,7 @@
 //! ListOffsets (key 2): finds offsets by timestamp, and the ends of logs. Versions 1 to 11.
 //!
 //! All partitions are asked at once. A partition that is down or restarting is answered 6 or 56,
-//! never -1, on which consumers would give up (V17).
+//! never -1, on which consumers would give up.
 //!
 //! | version | what it added here |
 //! |---|---|
@@ -10,8 +10,6 @@
 //! | 5 | 78 while a new leader is not sure of the end (before: 5) |
 //! | 7, 8, 9, 11 | timestamps -3, -4, -5, -6 (in older versions: 35) |
 //! | 10 | time limit |
-//!
-//! Source: rules L1 to L4, V17.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -107,7 +105,7 @@ fn wait(timeout_ms: i32, context: &RequestContext) -> Duration {
     }
 }
 
-/// Partitions that stand more than once are refused, each time (L4).
+/// Partitions that stand more than once are refused, each time.
 fn duplicates(request: &ListOffsetsRequest) -> HashSet<(String, i32)> {
     let mut seen = HashSet::new();
     let mut twice = HashSet::new();
@@ -183,7 +181,7 @@ fn look_up(
     }
 }
 
-/// What a timestamp stands for; special values that are too new for the version are refused (L1).
+/// What a timestamp stands for; special values that are too new for the version are refused.
 fn target(timestamp: i64, version: i16) -> Result<OffsetTarget, ErrorCode> {
     let since = |first: i16, target: OffsetTarget| {
         if version >= first {

@@ -14,7 +14,7 @@
 //! | 10 | topic ids |
 //! | 12 | topics asked for by id |
 //!
-//! Source: rules M1 to M14; KIP-516, KIP-204.
+//! Source: KIP-516, KIP-204.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub(super) fn start(mut request: MetadataRequest, context: RequestContext) -> St
     Started::job(create_and_answer(request, missing, context))
 }
 
-/// Topics named in a way the version does not have (M2); what Kafka makes of no name at all is -1.
+/// Topics named in a way the version does not have; what Kafka makes of no name at all is -1.
 fn refused_as_a_whole(request: &MetadataRequest, version: i16) -> Option<ErrorCode> {
     let mut topics = request.topics.iter().flatten();
     if version < VERSION_WITH_IDS {
@@ -114,7 +114,7 @@ fn refusal(request: &MetadataRequest, code: ErrorCode, context: &RequestContext)
     })
 }
 
-/// Names to create: asked for by name, legal, unknown, and creation allowed by client and node (M3).
+/// Names to create: asked for by name, legal, unknown, and creation allowed by client and node.
 fn missing_topics(
     request: &MetadataRequest,
     image: &MetadataImage,
@@ -254,7 +254,7 @@ fn each_once(asked: &[MetadataRequestTopic]) -> impl Iterator<Item = &MetadataRe
         })
 }
 
-/// The broker to send changes to: this one forwards them itself (M7). -1 before it is registered.
+/// The broker to send changes to: this one forwards them itself. -1 before it is registered.
 pub(super) fn controller_id(image: &MetadataImage, node: NodeId) -> i32 {
     let is_alive = image.broker(node).is_some_and(|broker| !broker.is_fenced);
     if is_alive {
@@ -359,7 +359,7 @@ pub(super) fn partition_row(
         ErrorCode::LeaderNotAvailable
     };
     let has_leader = code == ErrorCode::None;
-    // Version 0 leaves out replicas that cannot be reached, and says so (M6).
+    // Version 0 leaves out replicas that cannot be reached, and says so.
     let replicas: Vec<i32> = partition
         .replicas
         .iter()

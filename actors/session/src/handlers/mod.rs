@@ -83,7 +83,7 @@ impl Started {
     }
 }
 
-/// A request that is not answered: the connection is closed (F2, F3, F6).
+/// A request that is not answered: the connection is closed.
 #[derive(Debug, Error)]
 pub(crate) enum RequestRefused {
     #[error("api key {api_key} is not served")]

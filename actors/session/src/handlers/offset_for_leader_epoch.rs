@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 3 | replica id, not looked at: there is no replication between nodes yet |
 //!
-//! Source: rule L5; KIP-320.
+//! Source: KIP-320.
 
 use futures_util::future::join_all;
 use kabuki_partition::FindEpochEnd;

@@ -13,7 +13,7 @@
 //! | 10 | answer has the current leader and its endpoint upon 6 |
 //! | 13 | topics by id |
 //!
-//! Source: rules P1 to P18, V1, V2, V17; KIP-98, KIP-467, KIP-951, KIP-516.
+//! Source: KIP-98, KIP-467, KIP-951, KIP-516.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -43,7 +43,7 @@ use crate::request::RequestContext;
 use crate::routes::{TopicRoute, Unrouted};
 use crate::state::pipeline::Ticket;
 
-/// The client id with which Kafka's tools may write to internal topics (P7).
+/// The client id with which Kafka's tools may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// The shortest time a request waits for its partitions, whatever it asks: a partition that restarts
@@ -137,7 +137,7 @@ impl Session {
         let count = topics.iter().map(|topic| topic.partition_data.len()).sum();
         let refusal = match topics.iter().find_map(unmeasurable) {
             Some(refused) => Some(record_refused(0, &refused)),
-            // A transactional batch needs the id of its transaction, or nothing is appended at all (P1).
+            // A transactional batch needs the id of its transaction, or nothing is appended at all.
             None if request.transactional_id.is_none() && topics.iter().any(is_transactional) => {
                 Some(failed(0, ErrorCode::TransactionalIdAuthorizationFailed))
             }
@@ -315,7 +315,7 @@ impl Session {
     }
 
     /// Answers a batch that is wrong in itself; where the answer names the log start, the partition
-    /// is asked for it first (V2).
+    /// is asked for it first.
     fn refuse_batch(
         &mut self,
         ticket: Ticket,
@@ -367,7 +367,7 @@ impl Session {
         self.close_unknown(|waiting, place| waiting.origins[place].thread == Some(thread));
     }
 
-    /// Answers 7 for what is open and meant: it may be written (V17).
+    /// Answers 7 for what is open and meant: it may be written.
     fn close_unknown(&mut self, is_meant: impl Fn(&Waiting, usize) -> bool) {
         for waiting in self.produce.waiting.values_mut() {
             for place in 0..waiting.outcomes.len() {
@@ -397,7 +397,7 @@ impl Session {
     }
 }
 
-/// What forbids any append to a topic (P3, P7): told where partition and form of the batch are right.
+/// What forbids any append to a topic: told where partition and form of the batch are right.
 fn forbidden(waiting: &Waiting, route: &TopicRoute) -> Option<ErrorCode> {
     if !(-1..=1).contains(&waiting.acks) {
         return Some(ErrorCode::InvalidRequiredAcks);
@@ -430,7 +430,7 @@ fn unrouted_outcome(index: i32, unrouted: Unrouted, node: NodeId) -> PartitionPr
     outcome
 }
 
-/// A partition that stands twice in a request counts once, with its last batch (P17).
+/// A partition that stands twice in a request counts once, with its last batch.
 fn last_of_each(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
     let count: usize = topics.iter().map(|topic| topic.partition_data.len()).sum();
     if count <= 1 {
@@ -540,7 +540,7 @@ impl Handler<LogStartFound> for Session {
 }
 
 impl Handler<ProduceDeadlineDue> for Session {
-    /// Answers 7 for what is open in requests whose time is over: it may be written (V17).
+    /// Answers 7 for what is open in requests whose time is over: it may be written.
     fn handle(&mut self, _tick: ProduceDeadlineDue, cx: &mut Context<Self>) {
         let now = cx.now();
         self.close_unknown(|waiting, _| waiting.deadline <= now);

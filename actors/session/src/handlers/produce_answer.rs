@@ -26,7 +26,7 @@ pub(super) fn appended(index: i32, done: &RecordsAppended) -> PartitionProduceRe
     }
 }
 
-/// A batch that is not, or not surely: all offsets -1 (P17).
+/// A batch that is not, or not surely: all offsets -1.
 pub(super) fn failed(index: i32, code: ErrorCode) -> PartitionProduceResponse {
     PartitionProduceResponse {
         index,
@@ -35,7 +35,7 @@ pub(super) fn failed(index: i32, code: ErrorCode) -> PartitionProduceResponse {
     }
 }
 
-/// A batch that is wrong in itself, with the records at fault (P11, P12; KIP-467).
+/// A batch that is wrong in itself, with the records at fault (KIP-467).
 pub(super) fn record_refused(index: i32, refused: &RecordRefused) -> PartitionProduceResponse {
     let record_errors: Vec<_> = refused
         .record_errors
@@ -54,7 +54,7 @@ pub(super) fn record_refused(index: i32, refused: &RecordRefused) -> PartitionPr
 }
 
 /// The whole answer. With acks=0 there is none, and a failure closes the connection so that the
-/// client asks for metadata again (P4).
+/// client asks for metadata again.
 pub(super) fn response(waiting: Waiting, image: &MetadataImage) -> Answer {
     let Waiting {
         context,

@@ -9,7 +9,7 @@
 //! | 1 | the kind of change; a trial |
 //! | 2 | no results of single features |
 //!
-//! Source: rule A12; KIP-584, KIP-778, KIP-1022.
+//! Source: KIP-584, KIP-778, KIP-1022.
 
 use kabuki_controller::messages::{FeatureUpdate, UpdateFeatures, UpgradeType};
 use kabuki_protocol::error::ErrorCode;

@@ -1,11 +1,11 @@
 //! One Fetch request from its first read to its answer: which partitions to read next and with what
-//! limit, whether to answer, wait or read again. Source: rules E1 to E3, E20; KIP-74.
+//! limit, whether to answer, wait or read again. Source: KIP-74.
 
 use bytes::Bytes;
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
-/// Reads of one wave while any of them may return a batch above its limit (E3). All but one of such
+/// Reads of one wave while any of them may return a batch above its limit. All but one of such
 /// batches are dropped again, so this bounds what a fetch over many partitions with tiny limits
 /// takes from memory for nothing.
 const EXCEEDING_READS_MAX: usize = 64;
@@ -94,7 +94,7 @@ pub(crate) struct ReadRoom {
 /// The limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
-    /// Record bytes of the answer; the first batch may be larger (E3).
+    /// Record bytes of the answer; the first batch may be larger.
     pub(crate) bytes_max: usize,
     /// Fewer are waited for.
     pub(crate) bytes_min: usize,

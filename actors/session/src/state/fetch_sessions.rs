@@ -1,6 +1,6 @@
 //! Fetch sessions: what a consumer fetched last, so that a request names only what changed and an
-//! answer holds only what moved. They belong to the node, not to a connection (V13).
-//! Source: KIP-227; rules E11 to E13 and E19.
+//! answer holds only what moved. They belong to the node, not to a connection.
+//! Source: KIP-227.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +90,7 @@ pub(crate) enum FetchSessionRefused {
 #[derive(Debug)]
 pub(crate) struct FetchContext {
     kind: ContextKind,
-    /// What to fetch, in the order in which the partitions are to be read (E3).
+    /// What to fetch, in the order in which the partitions are to be read.
     pub(crate) partitions: Vec<(FetchKey, FetchAsk)>,
 }
 
@@ -428,7 +428,7 @@ impl Session {
         }
     }
 
-    /// Adds before it removes, so that what is named in both is gone (E19); a partition that is there keeps
+    /// Adds before it removes, so that what is named in both is gone; a partition that is there keeps
     /// its place in the order.
     fn update(&mut self, asked: Vec<(FetchKey, FetchAsk)>, forgotten: &[FetchKey]) {
         for (key, ask) in asked {
@@ -469,7 +469,7 @@ impl Session {
             .collect()
     }
 
-    /// Notes the answer of one partition; true if the consumer has to be told (E12).
+    /// Notes the answer of one partition; true if the consumer has to be told.
     fn remember(&mut self, key: &FetchKey, seen: &FetchSeen) -> bool {
         let Some(cached) = self.partitions.get_mut(key) else {
             return true;

@@ -21,7 +21,7 @@ const RESTING_BYTES_MAX: usize = 16 * 1024;
 /// headers) a frame is received into one allocation; a larger one grows by doubling as it arrives.
 const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 
-/// Why the stream cannot be cut any further. The connection is closed without an answer (F1).
+/// Why the stream cannot be cut any further. The connection is closed without an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum FrameRefused {
     /// The announced size is negative or above `socket.request.max.bytes`.

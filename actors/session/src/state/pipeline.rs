@@ -18,7 +18,7 @@ pub(crate) enum Overlap {
         group: u64,
     },
     /// Starts when everything before it is answered, and nothing starts before it is answered.
-    /// So nothing overtakes a parked Fetch (V16) and a read sees the writes before it.
+    /// So nothing overtakes a parked Fetch and a read sees the writes before it.
     Alone,
 }
 

@@ -50,7 +50,7 @@ pub enum LogFault {
         reason: BadBatch,
     },
     /// The directory is missing, empty, or was left by a creation that did not finish. It is never
-    /// filled again silently (rule V12): an unmounted disk looks the same.
+    /// filled again silently: an unmounted disk looks the same.
     #[error("{} holds no log", dir.display())]
     NoLog {
         /// The directory.

@@ -289,7 +289,7 @@ impl Log {
         if self.snapshot == Some(self.log_end) {
             return None;
         }
-        // Snapshots at the start of a segment stay as long as the segment does (rule I10).
+        // Snapshots at the start of a segment stay as long as the segment does.
         let replaces = self.snapshot.filter(|offset| *offset > self.active.base);
         Some(Snapshot {
             offset: self.log_end,

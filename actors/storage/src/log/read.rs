@@ -72,11 +72,11 @@ struct WholeBatches {
 }
 
 impl Log {
-    /// Plans a read of whole batches of one segment, from the batch that contains `from` (rule E4)
+    /// Plans a read of whole batches of one segment, from the batch that contains `from`
     /// to the last one that ends before `up_to`. An offset that compaction removed gives what follows.
     ///
-    /// At most `bytes_max` bytes; with `must_return_one` the first batch comes even if it is larger
-    /// (rule E3). That `from` lies between log start and log end is the caller's to check.
+    /// At most `bytes_max` bytes; with `must_return_one` the first batch comes even if it is larger.
+    /// That `from` lies between log start and log end is the caller's to check.
     pub fn read(
         &mut self,
         from: Offset,

@@ -103,7 +103,7 @@ pub(crate) fn create_segment_files(
 }
 
 impl Log {
-    /// True if the active segment must be rolled before `span` is appended (rule V14): on size, on the
+    /// True if the active segment must be rolled before `span` is appended: on size, on the
     /// span of record time, on a full index, or because offsets would be out of reach.
     pub fn must_roll(&self, span: &BatchSpan, now_ms: i64) -> bool {
         let active = &self.active;

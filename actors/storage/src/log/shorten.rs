@@ -144,8 +144,7 @@ impl Log {
     /// Moves the log start to `before` and takes all segments that end at or before it out of the
     /// log; the active one stays. `None` if no file has to go.
     ///
-    /// The job only frees space. That the log start is durable first is the caller's business (rule
-    /// V11).
+    /// The job only frees space. That the log start is durable first is the caller's business.
     pub fn trim_job(&mut self, before: Offset) -> Option<TrimJob> {
         self.set_log_start(before);
         let due = (0..self.sealed.len())

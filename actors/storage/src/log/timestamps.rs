@@ -49,12 +49,12 @@ enum Target {
 
 impl Log {
     /// Finds the first record at or after the log start and before `up_to` with a timestamp of at least
-    /// `timestamp` (rule L2).
+    /// `timestamp`.
     pub fn offset_for_timestamp_job(&self, timestamp: i64, up_to: Offset) -> TimestampJob {
         self.timestamp_job(Target::AtLeast(timestamp), up_to)
     }
 
-    /// Finds the first record with the largest timestamp (rule L1); none if it is at `up_to` or later.
+    /// Finds the first record with the largest timestamp; none if it is at `up_to` or later.
     pub fn max_timestamp_job(&self, up_to: Offset) -> TimestampJob {
         self.timestamp_job(Target::Largest, up_to)
     }

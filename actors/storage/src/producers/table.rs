@@ -1,4 +1,4 @@
-//! The table of producers as pure state (rules I1 to I9, V5): it takes batches in log order and never
+//! The table of producers as pure state: it takes batches in log order and never
 //! reads a clock.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +20,7 @@ pub struct ProducerLimits {
 }
 
 impl Default for ProducerLimits {
-    /// Kafka's expiry. The cap is ours (rule V5): about 1 MiB of memory for one partition.
+    /// Kafka's expiry. The cap is ours: about 1 MiB of memory for one partition.
     fn default() -> Self {
         Self {
             expiration_ms: 86_400_000,
@@ -79,7 +79,7 @@ fn sequence_after(sequence: i32, count: i32) -> i32 {
 pub enum ProducerVerdict {
     /// New: append it.
     Append,
-    /// A resend of one of the last five batches (rule I2): answer with the original's numbers.
+    /// A resend of one of the last five batches: answer with the original's numbers.
     Duplicate {
         /// First offset of the original.
         base_offset: Offset,
@@ -95,7 +95,7 @@ pub enum ProducerVerdict {
 /// Why a batch of an idempotent producer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProducerRefused {
-    /// The first sequence does not follow the last one (rules I4, I5; error 45).
+    /// The first sequence does not follow the last one (error 45).
     OutOfOrderSequence {
         /// Who.
         producer_id: ProducerId,
@@ -104,7 +104,7 @@ pub enum ProducerRefused {
         /// Last sequence in the log, -1 if this epoch has none.
         last: i32,
     },
-    /// The epoch is older than the newest known (rule I3; error 47).
+    /// The epoch is older than the newest known (error 47).
     InvalidEpoch {
         /// Who.
         producer_id: ProducerId,
@@ -198,7 +198,7 @@ impl ProducerTable {
 
     /// Judges a batch before it is appended. Batches without a producer id are always to append.
     ///
-    /// A producer that is not known may start anywhere (rule I6): it may have been forgotten.
+    /// A producer that is not known may start anywhere: it may have been forgotten.
     pub fn check(&self, batch: &ProducerBatch) -> ProducerVerdict {
         if batch.producer_id.is_none() || batch.is_control {
             return ProducerVerdict::Append;
@@ -251,7 +251,7 @@ impl ProducerTable {
         })
     }
 
-    /// Takes note of a batch at `base_offset`, live and in recovery alike; never refuses (rule I8): what
+    /// Takes note of a batch at `base_offset`, live and in recovery alike; never refuses: what
     /// is in the log is so.
     pub fn apply(&mut self, batch: &ProducerBatch, base_offset: Offset) -> AppliedBatch {
         let producer_id = batch.producer_id;
@@ -347,7 +347,7 @@ impl ProducerTable {
         }
     }
 
-    /// Forgets producers whose last timestamp is `expiration_ms` old (rules I9, V5). Returns how many.
+    /// Forgets producers whose last timestamp is `expiration_ms` old. Returns how many.
     pub fn expire(&mut self, now_ms: i64) -> usize {
         let before = self.producers.len();
         let expiration_ms = self.limits.expiration_ms;

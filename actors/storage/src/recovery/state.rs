@@ -76,7 +76,7 @@ pub(crate) fn store_epochs(
     fs.sync_dir(dir).map_err(LogFault::io("write epochs", dir))
 }
 
-/// The producers from the newest usable snapshot and the batches behind it (rule I10). `entries` are
+/// The producers from the newest usable snapshot and the batches behind it. `entries` are
 /// those of the directory. Snapshots that cannot be used are removed.
 pub(crate) fn load_producers(
     fs: &dyn FileSystem,

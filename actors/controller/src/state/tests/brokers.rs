@@ -1,4 +1,4 @@
-//! Rules V5, V10, V12: registrations, leader epochs, directories, producer ids.
+//! Registrations, leader epochs, directories, producer ids.
 
 use kabuki_protocol::ids::{LeaderEpoch, NodeId, ProducerId};
 

@@ -1,4 +1,4 @@
-//! Rule A6: configurations changed key by key.
+//! Configurations changed key by key.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Rules A1 to A3, V9, M10: creating and deleting topics, adding partitions.
+//! Creating and deleting topics, adding partitions.
 
 use kabuki_protocol::ids::{NodeId, TopicId};
 

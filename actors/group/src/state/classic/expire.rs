@@ -1,4 +1,4 @@
-//! Deadlines of a classic group that have come. Rules G5, G7, G8, G11 and G16.
+//! Deadlines of a classic group that have come.
 
 use super::{ClassicGroup, ClassicState};
 use crate::names::MemberId;

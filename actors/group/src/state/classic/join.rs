@@ -30,7 +30,7 @@ pub(crate) struct StaticReplacement {
 type Joined = Result<Option<JoinedGroup>, GroupRefused>;
 
 impl ClassicGroup {
-    /// Lets a member join. Rules G3 to G10 and G15.
+    /// Lets a member join.
     pub(crate) fn join(
         &mut self,
         token: Token,
@@ -299,7 +299,7 @@ impl ClassicGroup {
     }
 }
 
-/// Checks the one time that a client asks for and the broker bounds. Rule G3.
+/// Checks the one time that a client asks for and the broker bounds.
 pub(crate) fn check_session_timeout(
     request: &JoinGroup,
     cx: &Context<'_>,

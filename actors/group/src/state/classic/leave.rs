@@ -1,4 +1,4 @@
-//! Heartbeat and LeaveGroup. Rules G13 and G14.
+//! Heartbeat and LeaveGroup.
 
 use super::{ClassicGroup, ClassicMember, ClassicState};
 use crate::messages::{Answer, Heartbeat, LeaveGroup, LeavingMember, LeftMember};

@@ -1,4 +1,4 @@
-//! The rebalance of a classic group: gather joins, name a leader, gather syncs. Rules G6, G8 and G11.
+//! The rebalance of a classic group: gather joins, name a leader, gather syncs.
 
 use super::{ClassicGroup, ClassicState, InitialDelay};
 use crate::messages::{Answer, Token};

@@ -1,4 +1,4 @@
-//! SyncGroup: the leader brings the assignment, it goes to the log, then everybody gets its part. Rule G12.
+//! SyncGroup: the leader brings the assignment, it goes to the log, then everybody gets its part.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! ConsumerGroupHeartbeat: join, stay, acknowledge. Rules K1 to K6.
+//! ConsumerGroupHeartbeat: join, stay, acknowledge.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::refusal::GroupRefused;
 /// `member_epoch` of a static member that will be back; -1 leaves for good.
 pub(crate) const LEAVE_STATIC: i32 = -2;
 
-/// Checks what needs no state. Rule K1.
+/// Checks what needs no state.
 pub(crate) fn validate(request: &ConsumerHeartbeat) -> Result<(), GroupRefused> {
     let invalid = |cause| Err(GroupRefused::InvalidRequest { cause });
     let epoch = request.member_epoch;
@@ -171,7 +171,7 @@ impl ConsumerSoft {
     }
 }
 
-/// Rule K1: no more members than the group may have. A static member that comes back under another id counts as
+/// No more members than the group may have. A static member that comes back under another id counts as
 /// another one, as in Kafka, though it would take its own place.
 pub(crate) fn check_room(
     id: &MemberId,
@@ -209,7 +209,7 @@ pub(crate) fn check_bytes(
     }
 }
 
-/// Rule K2: a member that lost the last answer may come with the epoch before, if it owns no more than it
+/// A member that lost the last answer may come with the epoch before, if it owns no more than it
 /// should.
 fn check_epoch(current: &CurrentValue, request: &ConsumerHeartbeat) -> Result<(), GroupRefused> {
     let sent = request.member_epoch;

@@ -14,7 +14,7 @@ use crate::records::{
 };
 use crate::topics::TopicCatalog;
 
-/// Epoch of a group, and of its target, before the first change; the first member is at 2, as in Kafka (V7).
+/// Epoch of a group, and of its target, before the first change; the first member is at 2, as in Kafka.
 const FIRST_EPOCH: i32 = 1;
 
 /// All consumer-group records of one group.

@@ -1,4 +1,4 @@
-//! Members that go, by themselves or because they were not heard of. Rules K2 and K6.
+//! Members that go, by themselves or because they were not heard of.
 
 use std::sync::Arc;
 

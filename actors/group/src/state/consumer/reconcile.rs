@@ -1,5 +1,5 @@
 //! The walk of one member to the target: it gives up first, then moves to the target's epoch, then gets what
-//! others have let go. Rule K5; source: Kafka's `CurrentAssignmentBuilder`.
+//! others have let go. Source: Kafka's `CurrentAssignmentBuilder`.
 
 use std::cell::Cell;
 use std::sync::Arc;

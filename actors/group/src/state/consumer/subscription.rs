@@ -1,5 +1,5 @@
 //! Which topics a consumer group reads: names, resolved expressions, and the hash that tells when they change.
-//! Rule K9; searching itself is `crate::regex`, started by the shell.
+//! Searching itself is `crate::regex`, started by the shell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

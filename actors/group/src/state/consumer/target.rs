@@ -34,7 +34,7 @@ struct JobMember {
 
 impl ConsumerSoft {
     /// Computes a new target, or has it computed, when the group epoch has passed the last one and the interval
-    /// allows it (V7). Until a large one is there members go by the one before, as in the interval.
+    /// allows it. Until a large one is there members go by the one before, as in the interval.
     pub(crate) fn update_target(&mut self, cx: &Context<'_>, ledger: &mut Ledger) {
         let image = &ledger.durable.consumer;
         let is_behind = image.group_epoch() > image.target_epoch();

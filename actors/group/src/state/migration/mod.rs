@@ -1,4 +1,4 @@
-//! Groups that change their protocol while they run, and members that speak the other one. Rule K10.
+//! Groups that change their protocol while they run, and members that speak the other one.
 //!
 //! * **Upgrade** (`upgrade`): a consumer of the new protocol joins a classic group of consumers. The members
 //!   go on with the classic protocol; what they own becomes their assignment.

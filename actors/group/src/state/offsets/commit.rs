@@ -1,4 +1,4 @@
-//! OffsetCommit: who may commit, and what is stored. Rules G17, K8 and V7.
+//! OffsetCommit: who may commit, and what is stored.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Group {
             .map(|offset| find(offset, cx))
             .collect();
         if let Some(older) = older {
-            // One stale partition fails the whole commit (V7).
+            // One stale partition fails the whole commit.
             for (offset, topic) in request.offsets.iter().zip(&resolved) {
                 older.check(topic.unwrap_or(offset.topic_id), offset.key.partition)?;
             }

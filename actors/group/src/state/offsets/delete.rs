@@ -1,4 +1,4 @@
-//! OffsetDelete, DeleteGroups, and what a deleted topic leaves behind. Rules G20 and G21.
+//! OffsetDelete, DeleteGroups, and what a deleted topic leaves behind.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Retention: offsets that nobody needs any more, and groups that nothing is left of. Rule G19.
+//! Retention: offsets that nobody needs any more, and groups that nothing is left of.
 
 use super::{Context, Group, Kind};
 use crate::records::{Change, CommittedOffset, OffsetKey};

@@ -1,4 +1,4 @@
-//! OffsetFetch: what is stored. Rules G18 and K8. An answer waits for what was decided before it, so a commit
+//! OffsetFetch: what is stored. An answer waits for what was decided before it, so a commit
 //! that is not in the log is never read.
 
 use super::{Group, Kind};

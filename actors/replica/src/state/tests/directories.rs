@@ -1,4 +1,4 @@
-//! Missing, doubled, stray and failed directories. Rule V12.
+//! Missing, doubled, stray and failed directories.
 
 use super::play;
 

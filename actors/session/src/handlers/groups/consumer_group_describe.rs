@@ -7,7 +7,7 @@
 //!
 //! Where the new protocol is off, every group is answered with 35.
 //! A classic group is answered with 69, upon which clients ask with DescribeGroups.
-//! Source: rule K7; KIP-848, KIP-1099.
+//! Source: KIP-848, KIP-1099.
 
 use kabuki_controller::image::MetadataImage;
 use kabuki_group::messages::{Answer as GroupAnswer, ConsumerMemberView, ConsumerView, Request};

@@ -7,7 +7,7 @@
 //!
 //! Answered with 35 where `group.coordinator.rebalance.protocols` does not name `consumer`, or
 //! `group.version` is at level 0.
-//! Source: rules K1 to K6, K12, V17; KIP-848, KIP-1082.
+//! Source: KIP-848, KIP-1082.
 
 use std::sync::Arc;
 

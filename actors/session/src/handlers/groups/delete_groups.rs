@@ -1,6 +1,6 @@
 //! DeleteGroups (key 42): forgets groups without members, with all their offsets. Versions 0 to 2.
 //!
-//! Source: rule G21; KIP-229.
+//! Source: KIP-229.
 
 use kabuki_group::messages::{Answer as GroupAnswer, Request};
 use kabuki_group::names::GroupId;

@@ -6,7 +6,7 @@
 //! | 4 | group instance id |
 //! | 6 | 69 with a message for an unknown group (before: no error, state `Dead`) |
 //!
-//! Source: rule G22; KIP-430, KIP-345, KIP-1043.
+//! Source: KIP-430, KIP-345, KIP-1043.
 
 use kabuki_group::messages::{Answer as GroupAnswer, ClassicView, GroupState, Request};
 use kabuki_group::names::GroupId;

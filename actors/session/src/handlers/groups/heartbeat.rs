@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 3 | static members |
 //!
-//! Source: rules G2, G13, V17; KIP-345.
+//! Source: KIP-345.
 
 use kabuki_group::messages::{Answer as GroupAnswer, Heartbeat, Request};
 use kabuki_group::names::{GroupId, InstanceId, MemberId};

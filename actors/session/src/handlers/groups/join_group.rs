@@ -9,7 +9,7 @@
 //! | 7 | type of the protocol; on an error its name is null (before: empty) |
 //! | 9 | the leader may be told to assign nothing |
 //!
-//! Source: rules G1 to G10, G15, V17; KIP-62, KIP-345, KIP-394, KIP-559, KIP-814.
+//! Source: KIP-62, KIP-345, KIP-394, KIP-559, KIP-814.
 
 use std::sync::Arc;
 

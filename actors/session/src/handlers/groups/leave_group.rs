@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 3 | several members, each with its error (before: one, its error is that of the answer) |
 //!
-//! Source: rule G14; KIP-345.
+//! Source: KIP-345.
 
 use kabuki_group::messages::{
     Answer as GroupAnswer, LeaveGroup, LeavingMember, LeftMember, Request,

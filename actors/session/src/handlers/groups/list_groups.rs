@@ -6,7 +6,7 @@
 //! | 5 | type, and a filter by it |
 //!
 //! Both filters take no heed of case; a word that names no state or type selects nothing.
-//! Source: rule G23; KIP-518, KIP-848.
+//! Source: KIP-518, KIP-848.
 
 use kabuki_group::CoordinatorRefused;
 use kabuki_group::messages::GroupListing;

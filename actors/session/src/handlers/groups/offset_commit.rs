@@ -10,7 +10,7 @@
 //! | 9 | members of the new protocol; 69 for an unknown group (before: 22) |
 //! | 10 | topics by id; 100 for an unknown one |
 //!
-//! Source: rules G17, G27, K8, V7, V8, V17; KIP-211, KIP-345, KIP-848.
+//! Source: KIP-211, KIP-345, KIP-848.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! OffsetDelete (key 47): forgets offsets of topics that the group does not read. Version 0.
 //!
-//! Source: rule G21; KIP-496.
+//! Source: KIP-496.
 
 use std::sync::Arc;
 

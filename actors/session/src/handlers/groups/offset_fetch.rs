@@ -11,7 +11,7 @@
 //! | 9 | member and epoch of the new protocol |
 //! | 10 | topics by id: 100 for an unknown one, -1 for an offset of an older topic of that name |
 //!
-//! Source: rules G18, K8, V8, V17; KIP-88, KIP-447, KIP-709, KIP-848.
+//! Source: KIP-88, KIP-447, KIP-709, KIP-848.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //! | 3 | static members |
 //! | 5 | type and name of the protocol; without them 23, before the group is looked at |
 //!
-//! Source: rules G11, G12, V6, V17; KIP-345, KIP-559.
+//! Source: KIP-345, KIP-559.
 
 use std::sync::Arc;
 
