@@ -105,6 +105,24 @@ fn records_are_read_in_every_version() {
 }
 
 #[test]
+fn an_answer_is_no_larger_than_the_node_allows() {
+    testing::run(|stage| async move {
+        let node = Node::start_with(&stage, &[("fetch.max.bytes", "1024")]).await;
+        node.topic("orders", 2).await;
+        let mut client = node.connect().await;
+        for partition in 0..2 {
+            fill(&mut client, "orders", partition, 30).await;
+        }
+        let answer = client
+            .call(11, &fetch(0, &[("orders", 0, 0), ("orders", 1, 0)]))
+            .await;
+        let rows = rows(&answer);
+        let bytes: usize = rows.iter().map(|(_, data)| record_bytes(data)).sum();
+        assert!((batch(1).len()..=1024).contains(&bytes), "{bytes} bytes");
+    });
+}
+
+#[test]
 fn a_fetch_waits_for_data_and_is_answered_when_it_comes() {
     testing::run(|stage| async move {
         let node = Node::start(&stage).await;

@@ -70,6 +70,21 @@ fn readers_that_never_read_do_not_starve_one_that_does() {
 }
 
 #[test]
+fn kafkas_key_for_queued_requests_bounds_answers_too() {
+    testing::run(|stage| async move {
+        let bound = ("queued.max.request.bytes", "2097152");
+        let node = Node::start_with(&stage, &[bound]).await;
+        node.topic("orders", 1).await;
+        let mut client = node.connect().await;
+        fill(&mut client, 10).await;
+        let answer = client.call(11, &fetch_all(50 << 20)).await;
+        let records = answer.responses[0].partitions[0].records.as_ref();
+        let bytes = records.expect("records are never null").len();
+        assert!((900_000..=2 << 20).contains(&bytes), "{bytes} bytes");
+    });
+}
+
+#[test]
 fn frames_that_never_end_do_not_starve_small_requests() {
     testing::run(|stage| async move {
         let node = Node::start_with(&stage, &[MEMORY]).await;
