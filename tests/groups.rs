@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kabuki_client::{
-    Admin, Client, ConsumedRecord, GroupConsumer, GroupOptions, NewRecord, NewTopic, OffsetSpec,
-    Producer, ProducerOptions, StartAt,
+    Admin, Client, ConfigChange, ConfigResource, ConfigSource, ConsumedRecord, GroupConsumer,
+    GroupOptions, NewRecord, NewTopic, OffsetSpec, Producer, ProducerOptions, StartAt,
 };
 use kabuki_protocol::error::ErrorCode;
 use kabuki_protocol::ids::Offset;
@@ -367,4 +367,27 @@ async fn an_operator_reads_in_a_group_sees_its_lag_and_sets_it_back() {
     assert_eq!(again.status.code(), Some(1));
     let ends = admin.list_offsets("orders", &[0], OffsetSpec::Latest).await;
     assert_eq!(ends.expect("found")[&0].offset, Some(Offset(10)));
+}
+
+#[tokio::test]
+async fn what_is_set_of_a_group_is_shown_as_the_groups_own() {
+    let home = home();
+    let node = home.start();
+    let admin = Admin::new(node.client().await);
+    let readers = ConfigResource::Group("readers".to_owned());
+    let key = "consumer.session.timeout.ms";
+    let change = ConfigChange::Set(key.to_owned(), "50000".to_owned());
+    admin.alter_configs(&readers, &[change]).await.expect("set");
+    let shown = admin
+        .describe_configs(&readers, &[key])
+        .await
+        .expect("shown");
+    assert_eq!(shown[0].value.as_deref(), Some("50000"));
+    assert_eq!(shown[0].source, ConfigSource::Group);
+    let others = ConfigResource::Group("others".to_owned());
+    let shown = admin
+        .describe_configs(&others, &[key])
+        .await
+        .expect("shown");
+    assert_ne!(shown[0].source, ConfigSource::Group);
 }

@@ -1,4 +1,4 @@
-//! `kabuki configs`: get and set, for topics and brokers.
+//! `kabuki configs`: get and set, for topics, groups and brokers.
 
 use clap::{Args, Subcommand};
 use kabuki_client::{ConfigChange, ConfigResource, ConfigSource};
@@ -33,6 +33,9 @@ struct ResourceArgs {
     /// Configuration of this topic
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
+    /// Configuration of this consumer group
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
     /// Configuration of the broker with this node id
     #[arg(long, value_name = "ID")]
     broker: Option<i32>,
@@ -74,11 +77,12 @@ struct SetArgs {
 
 impl ResourceArgs {
     fn resource(&self) -> ConfigResource {
-        match (&self.topic, self.broker) {
-            (Some(topic), _) => ConfigResource::Topic(topic.clone()),
-            (None, Some(id)) => ConfigResource::Broker(NodeId(id)),
-            // The group demands one of the three.
-            (None, None) => ConfigResource::AllBrokers,
+        // Exactly one of the four is given.
+        match (&self.topic, &self.group, self.broker) {
+            (Some(topic), _, _) => ConfigResource::Topic(topic.clone()),
+            (_, Some(group), _) => ConfigResource::Group(group.clone()),
+            (_, _, Some(id)) => ConfigResource::Broker(NodeId(id)),
+            (None, None, None) => ConfigResource::AllBrokers,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Consume(consume::ConsumeArgs),
     /// Lists, describes, resets and deletes consumer groups
     Groups(groups::GroupsArgs),
-    /// Shows and changes the configuration of topics and brokers
+    /// Shows and changes the configuration of topics, groups and brokers
     Configs(configs::ConfigsArgs),
     /// Reads log files without a broker
     #[command(subcommand)]
@@ -174,6 +174,7 @@ mod tests {
             "topics delete",
             "configs get",
             "configs get --topic a --broker 1",
+            "configs get --topic a --group b",
             "actors crash",
             "groups",
             "groups delete",

@@ -27,7 +27,7 @@ pub enum DirFault {
         source: io::Error,
     },
     /// The content is not what this sort of file holds.
-    #[error("{} is malformed at line {line}: {reason}", path.display())]
+    #[error("{} is malformed{}: {reason}", path.display(), at_line(*line))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -68,6 +68,13 @@ impl DirFault {
             line,
             reason: reason.into(),
         }
+    }
+}
+
+fn at_line(line: usize) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(" at line {line}"),
     }
 }
 

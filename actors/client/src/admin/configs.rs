@@ -1,4 +1,4 @@
-//! Configuration of topics and brokers: read, and changed key by key.
+//! Configuration of topics, groups and brokers: read, and changed key by key.
 
 use std::fmt;
 
@@ -18,6 +18,8 @@ use crate::error::ClientError;
 pub enum ConfigResource {
     /// A topic.
     Topic(String),
+    /// A group, whether or not it exists.
+    Group(String),
     /// One broker.
     Broker(NodeId),
     /// What all brokers have that do not say otherwise.
@@ -28,6 +30,7 @@ impl ConfigResource {
     fn parts(&self) -> (i8, String) {
         match self {
             Self::Topic(name) => (resource::TOPIC, name.clone()),
+            Self::Group(id) => (resource::GROUP, id.clone()),
             Self::Broker(id) => (resource::BROKER, id.to_string()),
             Self::AllBrokers => (resource::BROKER, String::new()),
         }
@@ -38,6 +41,7 @@ impl fmt::Display for ConfigResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic(name) => write!(f, "topic {name}"),
+            Self::Group(id) => write!(f, "group {id}"),
             Self::Broker(id) => write!(f, "broker {id}"),
             Self::AllBrokers => f.write_str("all brokers"),
         }
@@ -49,6 +53,8 @@ impl fmt::Display for ConfigResource {
 pub enum ConfigSource {
     /// Set on the topic.
     Topic,
+    /// Set on the group.
+    Group,
     /// Set on the broker while it runs.
     DynamicBroker,
     /// Set for all brokers while they run.
@@ -65,6 +71,7 @@ impl From<i8> for ConfigSource {
     fn from(number: i8) -> Self {
         match number {
             source::TOPIC => Self::Topic,
+            source::GROUP => Self::Group,
             source::DYNAMIC_BROKER => Self::DynamicBroker,
             source::DYNAMIC_DEFAULT_BROKER => Self::DynamicDefaultBroker,
             source::STATIC_BROKER => Self::StaticBroker,
@@ -78,6 +85,7 @@ impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Topic => "topic",
+            Self::Group => "group",
             Self::DynamicBroker => "broker, dynamic",
             Self::DynamicDefaultBroker => "all brokers, dynamic",
             Self::StaticBroker => "broker, static",
@@ -201,11 +209,11 @@ impl Admin {
         Ok(())
     }
 
-    /// A broker answers for itself alone, any of them for topics and for all.
+    /// A broker answers for itself alone, any of them for everything else.
     async fn connection_for(&self, of: &ConfigResource) -> Result<Connection, ClientError> {
         match of {
             ConfigResource::Broker(id) => self.client.connection_to(*id).await,
-            ConfigResource::Topic(_) | ConfigResource::AllBrokers => {
+            ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::AllBrokers => {
                 self.client.any_connection().await
             }
         }

@@ -1,5 +1,5 @@
 //! Produce (key 0): appends one batch to each of several partitions. Versions 3 to 13; 0 to 2 are
-//! advertised and refused by closing (1.3.2).
+//! advertised, as librdkafka looks for them, and refused by closing.
 //!
 //! Batches are checked here, before a partition's mailbox; all batches of a request are sent at once
 //! and answered together when the last partition has answered or `timeout_ms` is over. Requests of
