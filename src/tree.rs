@@ -95,7 +95,7 @@ pub(crate) const PLACES: &[Place] = &[
         "/coordinators/groups/*",
         "GroupCoordinator",
         "consumer group in use",
-        "its records, found by the shard's index",
+        "its records",
     ),
     place("/edge", "Supervisor", "node", "its entry in the tree"),
     place(
@@ -136,7 +136,8 @@ const fn place(
 pub(crate) fn legend() -> String {
     let width = PLACES.iter().map(|place| place.path.len()).max();
     let width = width.unwrap_or(0);
-    let mut text = String::from("Places on stage:\n");
+    let mut text =
+        String::from("Places on stage, who stands there, and what a new instance is made from:\n");
     for Place {
         path,
         actor,
@@ -144,9 +145,11 @@ pub(crate) fn legend() -> String {
         rebuilt_from,
     } in PLACES
     {
-        text.push_str(&format!(
-            "  {path:width$}  {actor}, one per {one_per}; rebuilt from {rebuilt_from}\n"
-        ));
+        let per = match *one_per {
+            "node" => String::new(),
+            one_per => format!(" per {one_per}"),
+        };
+        text.push_str(&format!("  {path:width$}  {actor}{per}; {rebuilt_from}\n"));
     }
     text
 }

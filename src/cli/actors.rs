@@ -7,7 +7,7 @@ use kabuki_client::{Admin, ClientError};
 use kabuki_protocol::private::ActorRow;
 
 use super::supervision_log::{self, LogArgs};
-use super::table::{Align, Columns, NONE, duration_ms, print, terminal_columns};
+use super::table::{Align, Columns, NONE, Terminal, duration_ms, print};
 use super::{CliError, ClusterArgs};
 
 /// How often `--watch` asks again.
@@ -32,7 +32,7 @@ pub(crate) struct ActorsArgs {
 enum ActorsCommand {
     /// Shows the supervision log: who crashed, why, and what became of it
     Log(LogArgs),
-    /// Crashes an actor, to see it come back; needs kabuki.chaos.enable=true on the node
+    /// Crashes an actor, to see it come back; needs kabuki.chaos.enable=true
     Crash(CrashArgs),
 }
 
@@ -92,25 +92,43 @@ async fn show(admin: &Admin, path: &str) -> Result<(), CliError> {
     if actors.is_empty() {
         return Err(CliError::Unsound(format!("no actor at {path}")));
     }
-    print(&table_of(&actors, terminal_columns()))
+    let columns = Terminal::of_output().map(|terminal| terminal.columns);
+    print(&table_of(&actors, columns))
 }
 
 async fn watch(admin: &Admin, path: &str) -> Result<(), CliError> {
     loop {
         // Asked each time: a window can be resized.
-        let terminal = terminal_columns();
-        let table = table_of(&admin.describe_actors(path).await?, terminal);
-        if terminal.is_some() {
+        let terminal = Terminal::of_output();
+        let actors = admin.describe_actors(path).await?;
+        let table = table_of(&actors, terminal.map(|terminal| terminal.columns));
+        match terminal {
             // To the upper left corner, and clear what is below.
-            print(&format!("\x1b[H\x1b[J{table}"))?;
-        } else {
-            print(&format!("{table}\n"))?;
+            Some(Terminal { rows, .. }) => print(&format!("\x1b[H\x1b[J{}", first(&table, rows)))?,
+            None => print(&format!("{table}\n"))?,
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH_INTERVAL) => {}
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }
+}
+
+/// As much of a table as a screen of `rows` lines shows without moving, told where it is not all.
+fn first(table: &str, rows: usize) -> String {
+    let count = table.lines().count();
+    // The cursor waits in the line below the last one.
+    if count < rows {
+        return table.to_owned();
+    }
+    let shown = rows.saturating_sub(2);
+    let lines = table.lines().take(shown);
+    let mut text: String = lines.map(|line| format!("{line}\n")).collect();
+    text += &format!(
+        "… {} more lines; name a path to see fewer actors\n",
+        count - shown
+    );
+    text
 }
 
 /// The table: in a pipe with all numbers, on a terminal of that many columns with "none" for zero, so
@@ -244,6 +262,15 @@ mod tests {
             let line = table.lines().find(|line| line.contains("/edge")).unwrap();
             assert!(line.contains(NONE) && !line.contains('0'), "{line}");
         }
+    }
+
+    #[test]
+    fn a_watched_table_does_not_run_off_the_screen() {
+        let table = "1\n2\n3\n4\n";
+        assert_eq!(first(table, 5), table);
+        let cut = "1\n2\n… 2 more lines; name a path to see fewer actors\n";
+        assert_eq!(first(table, 4), cut);
+        assert_eq!(first(table, 1).lines().count(), 1);
     }
 
     #[test]

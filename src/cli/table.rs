@@ -69,7 +69,7 @@ impl Columns {
 
     /// Prints the table.
     pub(super) fn print(self) -> Result<(), CliError> {
-        print(&self.text(terminal_columns()))
+        print(&self.text(Terminal::of_output().map(|terminal| terminal.columns)))
     }
 
     /// Leaves out the columns in which nobody has anything, and whole ones from the end where not even
@@ -145,16 +145,34 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
         .map_err(CliError::output)
 }
 
-/// Characters in a line of the terminal that standard output is; `None` where it is none.
-pub(super) fn terminal_columns() -> Option<usize> {
-    /// What terminals have that do not tell.
-    const COLUMNS_DEFAULT: usize = 80;
-    let out = io::stdout();
-    if !out.is_terminal() {
-        return None;
+/// The terminal that standard output is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terminal {
+    /// Characters in a line.
+    pub(super) columns: usize,
+    /// Lines.
+    pub(super) rows: usize,
+}
+
+impl Terminal {
+    /// `None` where standard output is no terminal.
+    pub(super) fn of_output() -> Option<Self> {
+        /// What terminals have that do not tell.
+        const DEFAULT: Terminal = Terminal {
+            columns: 80,
+            rows: 24,
+        };
+        let out = io::stdout();
+        if !out.is_terminal() {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(&out).ok();
+        let told = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        Some(told.map_or(DEFAULT, |size| Self {
+            columns: usize::from(size.ws_col),
+            rows: usize::from(size.ws_row),
+        }))
     }
-    let told = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col));
-    Some(if told == 0 { COLUMNS_DEFAULT } else { told })
 }
 
 /// A text of at most `characters_max`, the last one an ellipsis where it was cut.
