@@ -71,12 +71,14 @@ impl ConsumerSoft {
         let image = &ledger.durable.consumer;
         let is_here = |id: &MemberId| image.members().contains_key(id);
         // A static member that came back under another id meanwhile has raised no epoch and took the old target
-        // with it: the next heartbeat asks again. Who joined has no target yet, and who left has raised the epoch.
+        // with it, to an id that may even be another member's: the next heartbeat asks again. Who joined has no
+        // target yet, and who left has raised the epoch.
         let is_last = image.group_epoch() == job.epoch;
-        let is_valid = image
-            .targets()
-            .keys()
-            .all(|id| job.members.contains_key(id))
+        let is_as_before = |(id, target): (&MemberId, &Arc<TopicPartitions>)| {
+            let member = job.members.get(id);
+            member.is_some_and(|member| member.target.as_ref() == Some(target))
+        };
+        let is_valid = image.targets().iter().all(is_as_before)
             && (!is_last || job.members.keys().all(is_here));
         let Some(mut targets) = targets.filter(|_| is_valid) else {
             return;

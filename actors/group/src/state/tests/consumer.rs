@@ -291,6 +291,34 @@ fn a_target_for_a_static_member_that_came_back_under_another_id_is_computed_agai
 }
 
 #[test]
+fn a_target_is_computed_again_when_a_member_has_taken_over_that_of_a_static_one() {
+    let mut scene = Scene::new();
+    scene.config.assignment_steps_max = 0;
+    run(
+        &mut scene,
+        "hb a join topics=t static=i -> a: epoch 1 []
+         hb c join topics=u -> c: epoch 1 []
+         assign ->
+         hb a -> a: epoch 2 [t/0 t/1 t/2 t/3]
+         wait 1000 ->
+         hb a -> a: epoch 2
+         assign ->
+         hb a -> a: epoch 3
+         hb e join topics=t -> e: epoch 3 []
+         wait 1000 ->
+         hb e -> e: epoch 3
+         hb a epoch=-2 static=i -> a: epoch -2
+         hb c join topics=t static=i -> c: epoch 3 [t/0 t/1 t/2 t/3]
+         hb d join topics=t -> d: epoch 3 []
+         assign ->
+         state -> Assigning
+         hb e -> e: epoch 3
+         assign ->
+         hb c owned== -> c: epoch 3 [t/0 t/1]",
+    );
+}
+
+#[test]
 fn a_target_that_was_asked_for_by_changes_that_were_undone_has_no_effect() {
     let mut scene = Scene::new();
     scene.config.assignment_steps_max = 0;
