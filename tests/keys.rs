@@ -3,22 +3,43 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use kabuki_client::{Admin, NewTopic};
 use kabuki_protocol::error::ErrorCode;
-use support::NodeHome;
+use support::{DEADLINE, NodeHome};
 
-/// Threads of a process by the names that the system shows of them.
+/// Threads of a process by the names that the system shows of them, once each has its own: a thread that
+/// has not run yet bears the name of the first.
 fn threads(process_id: u32) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    let tasks = std::fs::read_dir(format!("/proc/{process_id}/task")).expect("it runs");
-    for task in tasks {
-        let comm = task.expect("a thread").path().join("comm");
-        // A thread may end while the others are read.
-        let name = std::fs::read_to_string(comm).unwrap_or_default();
-        *counts.entry(name.trim().to_owned()).or_default() += 1;
+    let named_by = Instant::now() + DEADLINE;
+    loop {
+        let (first, counts) = names_of_threads(process_id);
+        if counts.get(&first) == Some(&1) {
+            return counts;
+        }
+        assert!(
+            Instant::now() < named_by,
+            "more than one {first}: {counts:?}"
+        );
     }
-    counts
+}
+
+/// Name of the first thread of a process, and those of all as they are at this moment.
+fn names_of_threads(process_id: u32) -> (String, BTreeMap<String, usize>) {
+    let mut counts = BTreeMap::new();
+    // A thread may end while the others are read.
+    let name = |thread: &Path| {
+        let name = std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+        name.trim().to_owned()
+    };
+    let process = PathBuf::from(format!("/proc/{process_id}"));
+    for task in std::fs::read_dir(process.join("task")).expect("it runs") {
+        let thread = task.expect("a thread").path();
+        *counts.entry(name(&thread)).or_default() += 1;
+    }
+    (name(&process), counts)
 }
 
 /// How many of them have a name that is this and a number.

@@ -53,6 +53,7 @@ where
 {
     slog_async::Async::new(drain.filter_level(level).fuse())
         .chan_size(QUEUE_RECORDS_MAX)
+        .thread_name("log".to_owned())
         .overflow_strategy(slog_async::OverflowStrategy::DropAndReport)
         .build_with_guard()
 }
